@@ -1,0 +1,37 @@
+"""The compiled numeric core of one ISA row and one dtype; fastbp/reference.py is its twin in NumPy float64.
+
+Contents, from the ground up. Each room uses only the rooms above it.
+"""
+
+from cython.parallel cimport parallel, threadid
+from libc.math cimport INFINITY, NAN, isfinite, log
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memcpy, memset
+
+cdef extern from *:
+    """
+    #ifdef _OPENMP
+    #include <omp.h>
+    #define FASTBP_OPENMP 1
+    #else
+    #define FASTBP_OPENMP 0
+    static inline int omp_get_num_threads(void) { return 1; }
+    static inline int omp_get_max_threads(void) { return 1; }
+    #endif
+    """
+    const bint FASTBP_OPENMP
+    int omp_get_num_threads() nogil
+    int omp_get_max_threads() nogil
+
+include "types.pxi"             # numbers, vectors, panels
+include "span.pxi"              # exp, log, tanh, sigmoid, erf
+include "activations.pxi"       # f and f'
+include "optimizers.pxi"        # update rules
+include "tile.pxi"              # the micro-kernel
+include "gemm.pxi"              # cache blocking, packing
+include "losses.pxi"            # losses and their gradients
+include "dense.pxi"             # one layer
+include "step.pxi"              # steps and inference: the threads
+include "memory.pxi"            # what Python lends and what we own
+include "kernels.pxi"           # the rooms above, one by one, on arrays
+include "stack.pxi"             # a network

@@ -1,0 +1,104 @@
+# Cache blocking round the micro-kernel, and the way between row-major arrays and panels.
+#
+# Strips of rows and groups of panels are equalised (32 rows are 11 + 11 + 10, not 14 + 14 + 4). Sums are cut into
+# blocks of KC terms: a block of b (KC lines a panel) stays in L1 while the strips of a stream past it from L2. The
+# sums wait in c between blocks; a store and a load change no bits.
+
+cdef struct Epilogue:
+    # What becomes of a finished tile while it is in cache. c is z (forward) or da (backward), in place.
+    bint backward
+    int activation
+    real* z
+    real* a
+
+
+cdef void product_rows(const Product* whole, const real* bias, Py_ssize_t bias_panel, Py_ssize_t first, Py_ssize_t last,
+                       Py_ssize_t panels, const Epilogue* epilogue) noexcept nogil:
+    """c[:, first:last] = bias + a b over samples first..last and all `panels` of b, each finished by the epilogue."""
+    cdef Product p = whole[0]
+    cdef Py_ssize_t strips = (last - first + MR - 1) // MR, groups = (panels + NP - 1) // NP
+    cdef Py_ssize_t blocks = (whole.k + KC - 1) // KC
+    cdef Py_ssize_t block, k0, g, s, q, q1, r, r1, i
+    for block in range(blocks):
+        k0 = block * KC
+        p.k = min(<Py_ssize_t>KC, whole.k - k0)
+        for g in range(groups):
+            q, q1 = part(panels, groups, g), part(panels, groups, g + 1)
+            p.b = whole.b + q * whole.b_panel + k0 * LINE
+            for s in range(strips):
+                r, r1 = first + part(last - first, strips, s), first + part(last - first, strips, s + 1)
+                p.a = whole.a + (k0 // LINE) * whole.a_panel + r * LINE
+                p.c = whole.c + q * whole.c_panel + r * LINE
+                if block == 0:
+                    p.init, p.init_row, p.init_panel = bias + q * bias_panel, 0, bias_panel
+                else:
+                    p.init, p.init_row, p.init_panel = p.c, LINE, whole.c_panel
+                tile_rows(<int>(r1 - r), <int>(q1 - q), &p)
+                if block == blocks - 1:
+                    for i in range(q, q1):
+                        finish(epilogue, i * whole.c_panel + r * LINE, whole.c, (r1 - r) * LINE)
+
+
+cdef inline void finish(const Epilogue* e, Py_ssize_t offset, real* c, Py_ssize_t n) noexcept nogil:
+    if e.backward:
+        backward_span(e.activation, e.z + offset, e.a + offset, c + offset, n)
+    else:
+        forward_span(e.activation, c + offset, e.a + offset, n)
+
+
+cdef void product_features(const Product* whole, Py_ssize_t rows, Py_ssize_t panels) noexcept nogil:
+    """c = a^T b for the `rows` features of one panel of a and the `panels` of b; c is (panels, LINE, LINE)."""
+    cdef Product p = whole[0]
+    cdef Py_ssize_t strips = (rows + MR_DW - 1) // MR_DW
+    cdef Py_ssize_t block, k0, s, r, r1
+    for block in range((whole.k + KC - 1) // KC):
+        k0 = block * KC
+        p.k = min(<Py_ssize_t>KC, whole.k - k0)
+        p.b = whole.b + k0 * LINE
+        for s in range(strips):
+            r, r1 = part(rows, strips, s), part(rows, strips, s + 1)
+            p.a = whole.a + k0 * LINE + r
+            p.c = whole.c + r * LINE
+            if block == 0:
+                p.init, p.init_row, p.init_panel = ZERO_LINE.x, 0, 0
+            else:
+                p.init, p.init_row, p.init_panel = p.c, LINE, p.c_panel
+            tile_features(<int>(r1 - r), <int>panels, &p)
+
+
+cdef struct Rows:
+    # Rows of a user's row-major array, read where they stand: float32 or float64, any distance between rows.
+    const char* data
+    Py_ssize_t stride               # bytes
+    bint is_double
+
+
+cdef inline void read_line(const char* source, bint is_double, int n, real* line) noexcept nogil:
+    """n numbers of a row into a line, the rest zero."""
+    cdef int i
+    if is_double:
+        for i in range(n): line[i] = <real>(<const double*>source)[i]
+    else:
+        for i in range(n): line[i] = <real>(<const float*>source)[i]
+    for i in range(n, LINE): line[i] = 0
+
+
+cdef void pack_rows(const Rows* source, const long long* order, Py_ssize_t first, Py_ssize_t last, Py_ssize_t n,
+                    real* panels, Py_ssize_t panel) noexcept nogil:
+    """Rows first..last of `source`, or the rows that `order` names, into panels of `panel` reals."""
+    cdef Py_ssize_t r, q, full = n // LINE, line_bytes = LINE * (8 if source.is_double else 4)
+    cdef const char* row
+    for r in range(first, last):
+        row = source.data + source.stride * (order[r] if order != NULL else r)
+        for q in range(full):
+            read_line(row + q * line_bytes, source.is_double, LINE, panels + q * panel + r * LINE)
+        if full * LINE < n:
+            read_line(row + full * line_bytes, source.is_double, <int>(n % LINE), panels + full * panel + r * LINE)
+
+
+cdef void unpack_rows(const real* panels, Py_ssize_t panel, Py_ssize_t n_rows, Py_ssize_t n, real* rows,
+                      Py_ssize_t row) noexcept nogil:
+    cdef Py_ssize_t r, i
+    for r in range(n_rows):
+        for i in range(n):
+            rows[r * row + i] = panels[(i // LINE) * panel + r * LINE + i % LINE]

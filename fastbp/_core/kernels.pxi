@@ -1,0 +1,153 @@
+# The kernels one by one on NumPy arrays of this core's dtype: what the tests hold against reference.py, what benchmarks
+# time, and what `fastbp.dense_forward` and its siblings call. Arrays are C-contiguous; outputs are the last arguments.
+
+def elementary(Elementary function, const real[::1] x not None, real[::1] out not None):
+    """out = function(x), elementwise."""
+    cdef Py_ssize_t q, i, n
+    cdef Line line = ZERO_LINE
+    with nogil:
+        for q in range(n_panels(x.shape[0])):
+            i, n = q * LINE, min(<Py_ssize_t>LINE, x.shape[0] - q * LINE)
+            memcpy(line.x, &x[i], n * sizeof(real))
+            elementary_line(function, line.x)
+            memcpy(&out[i], line.x, n * sizeof(real))
+
+
+def activation_forward(Activation activation, const real[::1] z not None, real[::1] a not None):
+    """a = f(z)."""
+    cdef Py_ssize_t q, i, n
+    cdef Line line = ZERO_LINE
+    for q in range(n_panels(z.shape[0])):
+        i, n = q * LINE, min(<Py_ssize_t>LINE, z.shape[0] - q * LINE)
+        memcpy(line.x, &z[i], n * sizeof(real))
+        forward_span(activation, line.x, line.x, LINE)
+        memcpy(&a[i], line.x, n * sizeof(real))
+
+
+def activation_backward(Activation activation, const real[::1] z not None, const real[::1] a not None,
+                        const real[::1] da not None, real[::1] dz not None):
+    """dz = da * f'(z), where a = f(z)."""
+    cdef Py_ssize_t q, i, n
+    cdef Line z_line = ZERO_LINE, a_line = ZERO_LINE, dz_line = ZERO_LINE
+    for q in range(n_panels(z.shape[0])):
+        i, n = q * LINE, min(<Py_ssize_t>LINE, z.shape[0] - q * LINE)
+        memcpy(z_line.x, &z[i], n * sizeof(real))
+        memcpy(a_line.x, &a[i], n * sizeof(real))
+        memcpy(dz_line.x, &da[i], n * sizeof(real))
+        backward_span(activation, z_line.x, a_line.x, dz_line.x, LINE)
+        memcpy(&dz[i], dz_line.x, n * sizeof(real))
+
+
+def loss_forward_backward(Loss loss, raw not None, y not None, double[::1] losses not None,
+                          unsigned char[::1] hits not None, real[:, ::1] draw not None):
+    """Loss and hit of each sample, and draw = d(sum of losses)/d(raw). y is int64 labels or (n_samples, n_out) values."""
+    cdef Py_ssize_t n_rows = raw.shape[0], n_out = raw.shape[1], height = n_rows | 1
+    cdef Memory panels = packed(raw, height), gradient = Memory(n_panels(n_out) * height * LINE)
+    cdef Target target = Target(loss, y)
+    loss_rows(loss, panels.data, gradient.data, height * LINE, n_out, &target.targets, NULL, 0, n_rows, 1, &losses[0],
+              &hits[0])
+    unpack_rows(gradient.data, height * LINE, n_rows, n_out, &draw[0, 0], n_out)
+
+
+def link(Loss loss, real[:, ::1] raw not None):
+    """The loss's inverse link, in place: probabilities for the cross entropies."""
+    cdef Py_ssize_t r
+    with nogil:
+        for r in range(raw.shape[0]):
+            link_row(loss, &raw[r, 0], raw.shape[1])
+
+
+def update(Rule rule, real[::1] w not None, const real[::1] dw not None, real[::1] slot not None, real learning_rate,
+           real momentum, real weight_decay, real l2):
+    """One update of w, and of the velocity in `slot`, which SGD does not touch."""
+    cdef Update u = Update(rule, learning_rate, momentum, weight_decay, l2)
+    cdef Line w_line = ZERO_LINE, dw_line = ZERO_LINE, slot_line = ZERO_LINE
+    cdef Py_ssize_t q, i, n
+    with nogil:
+        for q in range(n_panels(w.shape[0])):
+            i, n = q * LINE, min(<Py_ssize_t>LINE, w.shape[0] - q * LINE)
+            memcpy(w_line.x, &w[i], n * sizeof(real))
+            memcpy(dw_line.x, &dw[i], n * sizeof(real))
+            if rule != SGD: memcpy(slot_line.x, &slot[i], n * sizeof(real))
+            update_span(&u, w_line.x, dw_line.x, slot_line.x, LINE)
+            memcpy(&w[i], w_line.x, n * sizeof(real))
+            if rule != SGD: memcpy(&slot[i], slot_line.x, n * sizeof(real))
+
+
+def dense_forward(X not None, const real[:, ::1] W not None, const real[::1] b not None, Activation activation,
+                  real[:, ::1] z not None, real[:, ::1] a not None, int n_threads):
+    """z = X W + b, a = f(z)."""
+    cdef Py_ssize_t n_rows = a.shape[0], panel = (n_rows | 1) * LINE
+    cdef Memory x = packed(X, n_rows | 1), z_panels = Memory(n_panels(W.shape[1]) * panel)
+    cdef Memory a_panels = Memory(z_panels.n), w = packed_weights(W, b)
+    cdef Layer layer = Layer(W.shape[0], W.shape[1], activation, w.data, NULL, NULL, z_panels.data, a_panels.data, NULL)
+    with nogil:
+        dense_forward_panels(&layer, x.data, panel, n_rows, n_threads)
+    unpack_rows(z_panels.data, panel, n_rows, layer.n_out, &z[0, 0], layer.n_out)
+    unpack_rows(a_panels.data, panel, n_rows, layer.n_out, &a[0, 0], layer.n_out)
+
+
+def dense_backward(X not None, const real[:, ::1] W not None, z not None, a not None, da not None,
+                   Activation activation, real[:, ::1] dX not None, real[:, ::1] dW not None, real[::1] db not None,
+                   int n_threads):
+    """dz = da * f'(z); dX = dz W^T, dW = X^T dz, db = sum of dz over the samples."""
+    cdef Py_ssize_t n_rows = dX.shape[0], n_in = W.shape[0], n_out = W.shape[1], height = n_rows | 1
+    cdef Memory x = packed(X, height), dx = Memory(x.n), z_panels = packed(z, height), a_panels = packed(a, height)
+    cdef Memory dz = packed(da, height), w = packed_weights(W, db), gradient = Memory(w.n)
+    cdef Memory wt = Memory(n_panels(n_in) * (n_out | 1) * LINE)
+    cdef Layer layer = Layer(n_in, n_out, activation, w.data, wt.data, gradient.data, z_panels.data, a_panels.data,
+                             dz.data)
+    cdef Layer below = Layer(0, n_in, IDENTITY, NULL, NULL, NULL, x.data, x.data, dx.data)
+    with nogil:
+        backward_span(activation, layer.z, layer.a, layer.dz, n_panels(n_out) * height * LINE)
+        transpose_weights(&layer)
+        dense_backward_panels(&layer, &below, height * LINE, n_rows, n_threads)
+    unpack_rows(dx.data, height * LINE, n_rows, n_in, &dX[0, 0], n_in)
+    unpack_rows(gradient.data, weights_panel(&layer), n_in, n_out, &dW[0, 0], n_out)
+    unpack_rows(gradient.data + n_in * LINE, weights_panel(&layer), 1, n_out, &db[0], n_out)
+
+
+def gemm(A not None, B not None, bint transposed, real[:, ::1] C not None):
+    """C = A B, or A^T B when `transposed`, by the tiles of forward or of dW."""
+    cdef Py_ssize_t m = C.shape[0], n = C.shape[1], k = B.shape[0], i, j, rows, panels
+    cdef Py_ssize_t a_panel = (<Py_ssize_t>A.shape[0] | 1) * LINE, b_panel = (k | 1) * LINE, c_panel = (m | 1) * LINE
+    cdef Memory a = packed(A, a_panel // LINE), b = packed(B, b_panel // LINE), c = Memory(n_panels(n) * c_panel)
+    cdef Epilogue epilogue = Epilogue(False, IDENTITY, NULL, c.data)
+    cdef Block block
+    cdef Product p = Product(k, a.data, a_panel, b.data, b_panel, NULL, 0, 0, c.data, c_panel)
+    if not transposed:
+        product_rows(&p, ZERO_LINE.x, 0, 0, m, n_panels(n), &epilogue)
+        unpack_rows(c.data, c_panel, m, n, &C[0, 0], n)
+        return
+    p.c, p.c_panel = block.x, LINE * LINE
+    for j in range((n_panels(n) + NP_DW - 1) // NP_DW):
+        panels = min(<Py_ssize_t>NP_DW, n_panels(n) - j * NP_DW)
+        for i in range(n_panels(m)):
+            rows = min(<Py_ssize_t>LINE, m - i * LINE)
+            p.a, p.b = a.data + i * a_panel, b.data + j * NP_DW * b_panel
+            product_features(&p, rows, panels)
+            unpack_rows(block.x, LINE * LINE, rows, min(panels * LINE, n - j * NP_DW * LINE),
+                        &C[i * LINE, j * NP_DW * LINE], n)
+
+
+def fma_chain(Py_ssize_t n):
+    """12 independent chains of n vector multiply-adds: n * 12 * 2 * VL flops, the most that this ISA's FMA can do."""
+    cdef vec acc[12]
+    cdef Line line
+    cdef Py_ssize_t i
+    cdef int j
+    with nogil:
+        for j in range(12):
+            acc[j] = splat(<real>j)
+        for i in range(n):
+            for j in range(12):
+                acc[j] = acc[j] * splat(<real>0.999) + splat(<real>1e-9)
+        for j in range(1, 12):
+            acc[0] = acc[0] + acc[j]
+        store(line.x, acc[0])
+    return line.x[0], 24 * VL * n
+
+
+def openmp():
+    """Whether the core was built with OpenMP, and how many threads its runtime would give."""
+    return bool(FASTBP_OPENMP), omp_get_max_threads()

@@ -1,0 +1,49 @@
+"""Chooses the ISA row once, at import: the first that this machine can run, or the one that $FASTBP_ISA names.
+
+A row's modules are imported only after the check: their very initialisation is compiled for that ISA.
+"""
+
+import importlib
+import os
+import platform
+
+from fastbp import _cpu
+from fastbp._isa import DTYPES, ISAS, machine_name, module_name
+
+MACHINE = machine_name(platform.machine())
+
+
+def usable():
+    """Names of the ISA rows that this machine can run, best first."""
+    features = _cpu.features()
+    return tuple(isa.name for isa in ISAS if isa.machine == MACHINE and isa.features <= features)
+
+
+def _choose():
+    names = usable()
+    wanted = os.environ.get("FASTBP_ISA", "")
+    if not wanted:
+        if not names:
+            raise ImportError(f"fastbp has no core for {platform.machine()}; it has {[isa.name for isa in ISAS]}")
+        return names[0]
+    if wanted not in names:
+        known = wanted in [isa.name for isa in ISAS]
+        raise ImportError(
+            f"FASTBP_ISA={wanted!r} {'is not supported by this machine' if known else 'is unknown'}; "
+            f"accepted here: {', '.join(names)}"
+        )
+    return wanted
+
+
+def load_core(isa, dtype):
+    """The compiled core of a row and a dtype. The caller has checked that the machine can run it."""
+    return importlib.import_module("fastbp._core." + module_name(isa, dtype))
+
+
+ISA = _choose()
+_CORES = {dtype: load_core(ISA, dtype) for dtype in DTYPES}
+
+
+def core(dtype):
+    """The compiled core for a dtype, 'float32' or 'float64'."""
+    return _CORES[dtype]

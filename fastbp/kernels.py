@@ -1,0 +1,126 @@
+"""The kernels by themselves: NumPy in, NumPy out, for those who have a training loop of their own."""
+
+import numpy as np
+
+from fastbp import _threads, _validate
+from fastbp._dispatch import core
+from fastbp.activations import ACTIVATIONS
+from fastbp.optimizers import SGD
+
+
+def dense_forward(X, W, b, activation="identity", *, z=None, out=None, n_threads=None):
+    """a = f(X W + b), in one pass.
+
+    Parameters
+    ----------
+    X : array_like (n_samples, n_in)
+    W : array_like (n_in, n_out)
+        Its dtype, float32 or float64, is the dtype of the computation.
+    b : array_like (n_out,)
+    activation : str, default "identity"
+    z : ndarray (n_samples, n_out), optional
+        Takes X W + b, which `dense_backward` needs.
+    out : ndarray (n_samples, n_out), optional
+        Takes the result.
+    n_threads : int, optional
+        At most so many threads; default: as many as the work is worth.
+
+    Returns
+    -------
+    ndarray (n_samples, n_out)
+    """
+    W, b, X, dtype = _layer(W, b, X)
+    code = ACTIVATIONS[_validate.one_of("activation", activation, ACTIVATIONS)]
+    shape = len(X), W.shape[1]
+    z, out = _validate.output("z", z, shape, dtype), _validate.output("out", out, shape, dtype)
+    if len(X):
+        threads = _threads.choose(n_threads, 2 * X.size * W.shape[1], core(dtype.name).openmp()[1])
+        core(dtype.name).dense_forward(X, W, b, code, z, out, threads)
+    return out
+
+
+def dense_backward(X, W, da, activation="identity", z=None, *, out=None, n_threads=None):
+    """The gradients of `dense_forward`: dz = da * f'(z), dX = dz W^T, dW = X^T dz, db = sum of dz over the samples.
+
+    Parameters
+    ----------
+    X, W
+        As in `dense_forward`.
+    da : array_like (n_samples, n_out)
+        Gradient of the loss by the layer's output.
+    activation : str, default "identity"
+    z : array_like (n_samples, n_out)
+        X W + b as `dense_forward` gave it; only the identity does without.
+    out : tuple of three ndarrays, optional
+        Take dX, dW and db.
+    n_threads : int, optional
+        See `dense_forward`.
+
+    Returns
+    -------
+    dX : ndarray (n_samples, n_in)
+    dW : ndarray (n_in, n_out)
+    db : ndarray (n_out,)
+    """
+    W, _, X, dtype = _layer(W, None, X)
+    code = ACTIVATIONS[_validate.one_of("activation", activation, ACTIVATIONS)]
+    (n_in, n_out), n_samples = W.shape, len(X)
+    da = _validate.matrix("da", da, (n_samples, n_out), dtype)
+    if z is None and activation != "identity":
+        raise ValueError(f"z must be given for {activation}: the X W + b that dense_forward(..., z=...) fills")
+    z = da if z is None else _validate.matrix("z", z, (n_samples, n_out), dtype)
+    dX, dW, db = out if out is not None else (None, None, None)
+    dX, dW = _validate.output("dX", dX, X.shape, dtype), _validate.output("dW", dW, W.shape, dtype)
+    db = _validate.output("db", db, (n_out,), dtype)
+    if not n_samples:
+        dW[:], db[:] = 0, 0
+        return dX, dW, db
+    a = np.empty_like(z)
+    core(dtype.name).activation_forward(code, z.ravel(), a.reshape(-1))
+    threads = _threads.choose(n_threads, 4 * X.size * n_out, core(dtype.name).openmp()[1])
+    core(dtype.name).dense_backward(X, W, z, a, da, code, dX, dW, db, threads)
+    return dX, dW, db
+
+
+def sgd_update(w, dw, velocity=None, *, learning_rate=0.1, momentum=0.0, nesterov=False, weight_decay=0.0, l2=0.0):
+    """One step of `SGD` on an array, in place.
+
+    Parameters
+    ----------
+    w : ndarray
+        Parameters, float32 or float64, C-contiguous and writable; updated.
+    dw : array_like
+        Their gradient, of the same shape.
+    velocity : ndarray, optional
+        Likewise, updated; needed with momentum. Starts at zero.
+    learning_rate, momentum, nesterov, weight_decay, l2
+        See `SGD`.
+
+    Returns
+    -------
+    ndarray
+        ``w``.
+    """
+    optimizer = SGD(learning_rate, momentum, nesterov, weight_decay, l2)
+    if not isinstance(w, np.ndarray) or w.dtype not in (np.float32, np.float64):
+        raise TypeError(f"w must be a float32 or float64 ndarray, not {getattr(w, 'dtype', type(w).__name__)}")
+    _validate.output("w", w, w.shape, w.dtype)
+    dw = _validate.matrix("dw", dw, w.shape, w.dtype)
+    if velocity is None and momentum:
+        raise ValueError("velocity must be given with momentum: an array like w, zero at first")
+    velocity = w if velocity is None else _validate.output("velocity", velocity, w.shape, w.dtype)
+    core(w.dtype.name).update(
+        optimizer.update()["rule"], w.reshape(-1), dw.reshape(-1), velocity.reshape(-1), learning_rate, momentum,
+        weight_decay, l2)
+    return w
+
+
+def _layer(W, b, X):
+    W = _validate.array("W", W)
+    dtype = np.dtype(np.float32 if W.dtype == np.float32 else np.float64)
+    W = _validate.matrix("W", W, (None, None), dtype)
+    if 0 in W.shape:
+        raise ValueError(f"W must have at least one row and one column, not shape {W.shape}")
+    if b is not None:
+        b = _validate.matrix("b", b, (W.shape[1],), dtype)
+    return W, b, _validate.rows("X", X, W.shape[0], dtype), dtype

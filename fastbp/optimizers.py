@@ -1,0 +1,71 @@
+"""The update rules: w <- w - eta dL/dw and its variants. The formulas run in `_core/optimizers.pxi`."""
+
+from dataclasses import dataclass
+
+from fastbp import _validate
+from fastbp._dispatch import core
+
+
+@dataclass(frozen=True)
+class SGD:
+    r"""Stochastic gradient descent, with momentum if asked.
+
+    With g the gradient of the mean loss over a batch plus ``l2`` w:
+
+    - plain: w <- w - learning_rate g
+    - momentum: v <- momentum v - learning_rate g;  w <- w + v
+    - Nesterov: v likewise;  w <- w + momentum v - learning_rate g
+
+    as in Goodfellow, Bengio and Courville, *Deep Learning* (2016), algorithms 8.1 to 8.3; the last in the form of
+    Sutskever et al. (2013).
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.1
+        Greater than 0.
+    momentum : float, default 0.0
+        In [0, 1).
+    nesterov : bool, default False
+        Needs ``momentum`` greater than 0.
+    weight_decay : float, default 0.0
+        Decoupled: every step first takes ``learning_rate * weight_decay * w`` from w (Loshchilov and Hutter 2019).
+    l2 : float, default 0.0
+        Adds ``l2 / 2 |W|^2`` to the mean loss that is minimised; reported losses leave it out. Neither this nor
+        ``weight_decay`` touches a bias.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a setting is not a number, or out of its range.
+    """
+
+    learning_rate: float = 0.1
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+    l2: float = 0.0
+
+    def __post_init__(self):
+        _validate.number("learning_rate", self.learning_rate, above=0)
+        _validate.number("momentum", self.momentum, at_least=0, below=1)
+        _validate.number("weight_decay", self.weight_decay, at_least=0)
+        _validate.number("l2", self.l2, at_least=0)
+        if not isinstance(self.nesterov, bool):
+            raise TypeError(f"nesterov must be True or False, not {self.nesterov!r}")
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov=True needs momentum greater than 0, not 0")
+
+    @property
+    def rule(self):
+        """The core's name for the rule."""
+        return "NESTEROV" if self.nesterov else "MOMENTUM" if self.momentum else "SGD"
+
+    def update(self):
+        """The core's `Update` struct."""
+        rules = core("float32").Rule.__members__
+        return {"rule": int(rules[self.rule]), "learning_rate": self.learning_rate, "momentum": self.momentum,
+                "weight_decay": self.weight_decay, "l2": self.l2}
+
+
+#: every class of update rule
+OPTIMIZERS = {"sgd": SGD}

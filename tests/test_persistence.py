@@ -1,0 +1,180 @@
+"""Networks in files: each comes back as it was, and a file that describes none is refused."""
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import fastbp
+from fastbp import persistence
+from fastbp.activations import ACTIVATIONS
+from fastbp.errors import FormatError
+from fastbp.losses import LOSSES
+
+SIZES = [3, 4, 2]
+CLASSES = {"int64": [-5, 2**62], "uint8": [0, 255], "bool": [False, True], "float64": [0.5, 1e300],
+           "<U7": ["jawohl\ud800", "nein"], "<U1": ["", "ü"], "S4": [b"ja", b"nein"], ">i4": [1, 2],
+           ">U3": ["a", "bcd"]}
+
+
+def make_network(sizes=SIZES, **options):
+    options = {"activation": "tanh", "loss": "softmax_cross_entropy", "seed": 5} | options
+    net = fastbp.Network(sizes, **options)
+    rng = np.random.default_rng(0)
+    net.set_parameters([rng.standard_normal(W.shape).astype(W.dtype) for W in net.weights],
+                       [rng.standard_normal(b.shape).astype(b.dtype) for b in net.biases])
+    return net
+
+
+def assert_same(a, b):
+    assert (a.sizes, a.activations, a.loss, a.dtype, a.seed, a.n_epochs) == \
+           (b.sizes, b.activations, b.loss, b.dtype, b.seed, b.n_epochs)
+    for x, y in zip([*a.weights, *a.biases], [*b.weights, *b.biases], strict=True):
+        assert x.dtype == y.dtype and x.shape == y.shape and x.tobytes() == y.tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_network_comes_back(tmp_path, dtype, loss):
+    net = make_network(dtype=dtype, loss=loss)
+    net.n_epochs = 7
+    net.save(tmp_path / "m")
+    again = fastbp.load(tmp_path / "m")
+    assert_same(again, net)
+    assert again.classes_ is None
+    X = np.random.default_rng(1).standard_normal((5, 3)).astype(dtype)
+    assert again.forward(X).tobytes() == net.forward(X).tobytes()
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation_comes_back_in_its_layer(tmp_path, activation):
+    layers = [3, fastbp.Dense(4, "tanh"), fastbp.Dense(3, activation), fastbp.Dense(2)]
+    net = make_network(layers, seed=None)
+    net.save(tmp_path / "m")
+    assert_same(fastbp.load(tmp_path / "m"), net)
+
+
+@pytest.mark.parametrize("dtype", CLASSES)
+def test_classes_come_back_with_their_dtype(tmp_path, dtype):
+    net = make_network()
+    net.classes_ = np.array(CLASSES[dtype], dtype)
+    net.save(tmp_path / "m")
+    native = net.classes_.astype(net.classes_.dtype.newbyteorder("="))
+    np.testing.assert_array_equal(fastbp.load(tmp_path / "m").classes_, native, strict=True)
+
+
+def test_two_classes_of_one_output_come_back(tmp_path):
+    net = make_network([3, 1], loss="binary_cross_entropy")
+    net.classes_ = np.array(["no", "yes"])
+    net.save(tmp_path / "m")
+    assert fastbp.load(tmp_path / "m").classes_.tolist() == ["no", "yes"]
+
+
+def test_more_classes_than_a_header_can_hold(tmp_path):
+    net = make_network([1, 200_000])
+    net.classes_ = np.sort(np.char.add("class ", np.arange(200_000).astype(str)))
+    net.save(tmp_path / "m")
+    np.testing.assert_array_equal(fastbp.load(tmp_path / "m").classes_, net.classes_, strict=True)
+
+
+def test_the_config_says_what_the_network_is(tmp_path):
+    net = make_network()
+    net.classes_ = np.array(["no", "yes"])
+    net.save(tmp_path / "m")
+    tensors, config = persistence.read(tmp_path / "m")
+    assert tensors.keys() == {"layers.0.W", "layers.0.b", "layers.1.W", "layers.1.b", "classes"}
+    assert config.pop("activations") == list(net.activations) and isinstance(config.pop("fastbp"), str)
+    assert config == {"layers": SIZES, "loss": "softmax_cross_entropy", "dtype": "float32", "seed": 5,
+                      "classes": "str", "epochs": 0}
+
+
+def test_keys_of_later_versions_are_ignored(tmp_path):
+    net = make_network()
+    net.save(tmp_path / "m")
+    tensors, config = persistence.read(tmp_path / "m")
+    persistence.write(tmp_path / "m", tensors, config | {"dropout": [0.5], "fastbp": None})
+    assert_same(fastbp.load(tmp_path / "m"), net)
+
+
+MISSING = object()
+BAD_CONFIGS = [("layers", value) for value in (
+    [3, 4, 3], [3, 5, 2], [4, 3, 2], [3, 2], [3, 4, 2, 2], [3], [], [3.0, 4, 2], [True, 4, 2], [3, -4, 2],
+    [3, 0, 2], ["3", 4, 2], [[3], 4, 2], [2**63, 4, 2], 3, None, "342", {"0": 3}, [1] * 200_000, MISSING)] + [
+    ("activations", value) for value in (["tanh"], ["tanh"] * 3, [], ["os.system", "tanh"], [None, "tanh"],
+                                         [["tanh"], "tanh"], "tanh", None, MISSING)] + [
+    ("loss", value) for value in ("", "no_such_loss", "__class__", None, ["squared_error"], 1, MISSING)] + [
+    ("dtype", value) for value in ("float64", "float16", "object", "f4", None, ["float32"], MISSING)] + [
+    ("seed", value) for value in (-1, 1.0, True, "5", [5], MISSING)] + [
+    ("classes", value) for value in (None, "str", "bytes", "int32", "object", 2, ["int64"], MISSING)] + [
+    ("epochs", value) for value in (-1, 0.0, False, None, "0", [], MISSING)]
+
+
+@pytest.mark.parametrize("key, value", BAD_CONFIGS)
+def test_a_config_that_makes_no_sense_is_refused(tmp_path, key, value):
+    net = make_network()
+    net.classes_ = np.array([0, 1])
+    net.save(tmp_path / "m")
+    tensors, config = persistence.read(tmp_path / "m")
+    config[key] = value
+    if value is MISSING:
+        del config[key]
+    persistence.write(tmp_path / "m", tensors, config)
+    with pytest.raises(FormatError, match=f"^{re.escape(repr(str(tmp_path / 'm')))}: .{{,500}}$"):
+        fastbp.load(tmp_path / "m")
+
+
+W0, B1 = "layers.0.W", "layers.1.b"
+BAD_TENSORS = {
+    "missing": {B1: None}, "extra": {"layers.2.W": np.ones((2, 2), "f4"), "layers.2.b": np.ones(2, "f4")},
+    "renamed": {B1: None, "layers.1.c": np.ones(2, "f4")}, "transposed": {W0: np.ones((4, 3), "f4")},
+    "flat": {W0: np.ones(12, "f4")}, "column": {B1: np.ones((2, 1), "f4")}, "float64": {B1: np.ones(2)},
+    "integers": {B1: np.ones(2, "i4")}, "NaN": {B1: np.float32([0, np.nan])},
+    "infinity": {B1: np.float32([0, np.inf])}, "classes twice": {"classes": np.array([1, 1])},
+    "classes missing": {"classes": None}, "classes too few": {"classes": np.array([0])},
+    "classes too many": {"classes": np.arange(3)}, "classes in a table": {"classes": np.array([[0], [1]])},
+    "classes falling": {"classes": np.array([1, 0])},
+}
+
+
+@pytest.mark.parametrize("changes", BAD_TENSORS.values(), ids=BAD_TENSORS)
+def test_tensors_that_do_not_fit_the_config_are_refused(tmp_path, changes):
+    net = make_network()
+    net.classes_ = np.array([0, 1])
+    net.save(tmp_path / "m")
+    tensors, config = persistence.read(tmp_path / "m")
+    tensors = {name: tensor for name, tensor in (tensors | changes).items() if tensor is not None}
+    persistence.write(tmp_path / "m", tensors, config)
+    with pytest.raises(FormatError):
+        fastbp.load(tmp_path / "m")
+
+
+@pytest.mark.parametrize("points", [[[65], [2**31]], [[65], [0x110000]], [[66], [65]], [65, 66], [[], []]])
+def test_strings_that_are_no_strings_are_refused(tmp_path, points):
+    net = make_network()
+    net.classes_ = np.array(["A", "B"])
+    net.save(tmp_path / "m")
+    tensors, config = persistence.read(tmp_path / "m")
+    persistence.write(tmp_path / "m", tensors | {"classes": np.array(points, np.uint32)}, config)
+    with pytest.raises(FormatError):
+        fastbp.load(tmp_path / "m")
+
+
+@pytest.mark.parametrize("classes, error", [
+    (["a", "b", "c"], FormatError), (["b", "a"], FormatError), ([[0, 1]], FormatError),
+    (np.array(["a", "b"], object), TypeError), (np.array([0, 1], "M8[D]"), TypeError)])
+def test_classes_that_could_not_come_back_are_not_saved(tmp_path, classes, error):
+    net = make_network()
+    net.classes_ = np.asarray(classes)
+    with pytest.raises(error):
+        net.save(tmp_path / "m")
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_diverged_network_does_not_replace_a_good_file(tmp_path):
+    net = make_network()
+    net.save(tmp_path / "m")
+    with pytest.raises(FormatError, match="'layers.1.b' holds a value that is infinite or NaN"):
+        persistence.save(SimpleNamespace(**{name: getattr(net, name) for name in (
+            "sizes", "activations", "loss", "dtype", "seed", "n_epochs", "classes_", "weights")},
+            biases=[net.biases[0], net.biases[1] * np.nan]), tmp_path / "m")
+    assert_same(fastbp.load(tmp_path / "m"), net)
