@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp._dispatch import ISA
-from fastbp._threads import get_num_threads
+from fastbp._config import config
 
 OUTPUT_SUFFIXES = (".npy", ".csv", ".txt")
 HISTORY = ("loss", "metric", "val_loss", "val_metric", "seconds")
@@ -83,13 +82,14 @@ def model_rows(path, net):
 def train_header(args, name, net, data):
     """The rows above the epochs: what is learned, by what, how and where."""
     held_out = "" if data.X_test is None else f" and {len(data.X_test):,} held out"
-    threads = "up to " + _threads(args.threads or get_num_threads())
+    machine = config()
+    n_threads = min(args.threads or math.inf, machine["threads"])
     return [
         ("data", f"{name}: {len(data.X):,} samples to train on{held_out}, {_shape(net)}"),
         ("network", describe(net)),
         ("training", f"{args.epochs} epochs, batches of {args.batch_size}, learning rate "
                      f"{args.learning_rate:g}, momentum {args.momentum:g}, seed {args.seed}"),
-        ("machine", f"{ISA}, {threads}")]
+        ("machine", f"{machine['isa']}, up to {_threads(n_threads)}")]
 
 
 def train_footer(args, history):

@@ -66,6 +66,13 @@ def _numeric(name, x):
         raise TypeError(f"{name} must hold real numbers, not {x.dtype}")
 
 
+def _converted(x, dtype):
+    """x as an aligned C-contiguous array of `dtype`; what is too large for it becomes infinite, and that is found later
+    where it matters, by name."""
+    with np.errstate(over="ignore"):
+        return np.require(x, dtype=dtype, requirements=["C", "A"])
+
+
 def rows(name, value, n_columns, dtype):
     """Samples (n, n_columns) as the core reads them: float32 or float64, aligned, each row contiguous.
 
@@ -80,7 +87,7 @@ def rows(name, value, n_columns, dtype):
     if x.shape[1] != n_columns:
         raise ValueError(f"{name} must have {n_columns} columns, the network's n_in; it has {x.shape[1]}")
     if x.dtype not in (np.float32, np.float64) or not x.dtype.isnative:
-        return np.ascontiguousarray(x, dtype=dtype)
+        return _converted(x, dtype)
     if not x.flags.aligned or x.strides[1] != x.itemsize:
         return np.array(x, order="C")
     return x
@@ -93,7 +100,7 @@ def matrix(name, value, shape, dtype):
     if x.ndim != len(shape) or any(want is not None and have != want for have, want in zip(x.shape, shape)):
         wanted = "(" + ", ".join("n" if n is None else str(n) for n in shape) + ("," if len(shape) == 1 else "") + ")"
         raise ValueError(f"{name} must have shape {wanted}, not {x.shape}")
-    return np.require(x, dtype=dtype, requirements=["C", "A"])
+    return _converted(x, dtype)
 
 
 def output(name, value, shape, dtype):

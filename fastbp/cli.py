@@ -16,7 +16,8 @@ DATA_HELP = """\
 DATA is one of
   file.npz       X and y, or x_train and y_train; x_test and y_test if there is a test set
   X.npy y.npy    two files; X is read from disk as it is needed
-  file.csv       commas, with or without a header; --target is the column of y
+  file.csv       commas, with or without a header; --target is the column of y: its name, or its index
+                 from 0, or from -1 for the last
 
 Samples of more than one dimension are flattened. uint8 features are divided by 255, all others used as
 they are. Whole numbers and strings in y are labels to tell apart, other numbers are values to fit.
@@ -26,7 +27,7 @@ TRAIN_HELP = """
 With no DATA, train on 1,797 handwritten digits that come with fastbp: 8 x 8 pixels of 0 to 16, divided by 16.
 
 What is held out to score the network is the file's x_test and y_test, or else a random part of the samples
-(--validation). --validation 0 holds nothing out, and trains on an X.npy of the --dtype without a copy of it.
+(--validation). --validation 0 holds nothing out, and trains on an X.npy of floats without a copy of it.
 """
 
 PREDICT_HELP = """
@@ -105,8 +106,8 @@ def _build_parser():
              "Predict with a trained network, and score it where DATA has y.", DATA_HELP + PREDICT_HELP),
             ("info", _info, _add_info_arguments,
              "Show versions, instruction sets and threads, or what is in a model file.", None)):
-        command = commands.add_parser(name, help=summary, description=summary, epilog=epilog, allow_abbrev=False,
-                                      formatter_class=argparse.RawDescriptionHelpFormatter)
+        command = commands.add_parser(name, help=summary, description=summary, epilog=epilog,
+                                      allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
         command.set_defaults(run=run)
         add_arguments(command.add_argument)
     return parser
@@ -119,12 +120,12 @@ def _add_train_arguments(add):
     add("data", metavar="DATA", nargs="*", help="the samples, see below (default: the embedded digits)")
     add("--target", metavar="COL", help="the column of a .csv that holds y: a name in its header or an index")
     add("--layers", metavar="N", nargs="*", type=_widths, default=[[256, 128]],
-        help="widths of the hidden layers, as in 256 128 or 256,128; none for a linear model (default: 256 128)")
+        help="widths of the hidden layers, as 256 128 or 256,128; none: a linear model (default: 256 128)")
     add("--activation", metavar="NAME", choices=list(ACTIVATIONS), default="relu",
         help=f"of the hidden layers: {', '.join(ACTIVATIONS)} (default: %(default)s)")
     add("--loss", metavar="NAME", choices=list(LOSSES),
         help=f"{', '.join(LOSSES)} (default: softmax_cross_entropy for labels, squared_error for values)")
-    add("--epochs", metavar="N", type=_whole(1), default=30, help="passes over the data (default: %(default)s)")
+    add("--epochs", metavar="N", type=_whole(1), default=30, help="passes over DATA (default: %(default)s)")
     add("--batch-size", metavar="N", type=_whole(1), default=32, help="samples a step (default: %(default)s)")
     add("--learning-rate", metavar="X", type=_number(lambda x: 0 < x < math.inf, "above 0"), default=0.03,
         help="of SGD (default: %(default)s)")
@@ -133,7 +134,7 @@ def _add_train_arguments(add):
         help="float32 or float64 (default: %(default)s)")
     add("--seed", metavar="N", type=_whole(0), default=0,
         help="of the parameters, the order of the samples and what is held out (default: %(default)s)")
-    add("--threads", metavar="N", type=_whole(1), help="use at most so many (default: what the machine grants)")
+    add("--threads", metavar="N", type=_whole(1), help="at most so many (default: what the machine grants)")
     add("--validation", metavar="FRACTION", type=fraction,
         help=f"the part of the samples to hold out (default: {DEFAULT_VALIDATION})")
     add("--save", metavar="PATH", help="write the network to this file, in the safetensors format")
@@ -175,13 +176,13 @@ def _train(args):
         _report.print_rows(_report.train_header(args, name, net, data))
     rows = _report.epoch_rows(args.epochs, net.metric_name, test is not None) if talks else nullcontext()
     with rows as show_epoch:
-        history = net.fit(data.X, data.y, epochs=args.epochs, batch_size=args.batch_size,
-                          optimizer=fastbp.SGD(learning_rate=args.learning_rate, momentum=args.momentum),
-                          validation_data=test, callbacks=[show_epoch] if talks else [], n_threads=args.threads)
+        optimizer = fastbp.SGD(learning_rate=args.learning_rate, momentum=args.momentum)
+        history = net.fit(data.X, data.y, epochs=args.epochs, batch_size=args.batch_size, optimizer=optimizer,
+                          validation_data=test, callbacks=[show_epoch] if talks else [],
+                          n_threads=args.threads)
     if args.save:
         net.save(args.save)
-    X, y = test or (data.X, data.y)
-    score = _score(net, X, y, net.predict(X), on="held-out" if test else "training")
+    score = _score(net, *(test or (data.X, data.y)), on="held-out" if test else "training")
     if args.json:
         _report.print_json(_report.train_result(args, name, net, data, history, score))
     else:
@@ -197,25 +198,27 @@ def _training_data(args):
         name, data = "UCI handwritten digits", _prepare.digits(args.dtype)
     else:
         raise ValueError("--target names a column of DATA, and there is no DATA")
-    y, y_test = (y if y is None else _prepare.as_target(y) for y in (data.y, data.y_test))
+    data = data._replace(y=_prepare.as_target(data.y))
+    loss = args.loss or _prepare.natural_loss(data.y)
+    _prepare.check_target(data.y, loss)
     if data.X_test is None:
         fraction = DEFAULT_VALIDATION if args.validation is None else args.validation
-        data = _prepare.hold_out(data.X, y, fraction, args.seed)
+        data = _prepare.hold_out(data, fraction, args.seed)
     elif args.validation is not None:
         raise ValueError(f"--validation is for data without a test set, and {name} has x_test and y_test")
-    else:
-        data = data._replace(y=y, y_test=y_test)
-    loss = args.loss or _prepare.natural_loss(y)
-    return name, loss, _prepare.for_training(data, loss, args.dtype)
+    data = data._replace(X=_prepare.as_features(data.X, args.dtype))
+    if data.X_test is not None:
+        data = data._replace(X_test=_prepare.as_features(data.X_test, args.dtype),
+                             y_test=_prepare.as_target(data.y_test))
+        _prepare.check_labels(data.y, data.y_test, loss)
+    return name, loss, data
 
 
-def _score(net, X, y, predictions, on):
-    """The Score of `predictions`; of labels, the exact count of those that are right."""
+def _score(net, X, y, on):
     from fastbp._report import Score
-    if net.metric_name == "accuracy" and y.ndim == 1:
-        n_correct = int((predictions == y).sum())
-        return Score(on, "accuracy", n_correct / len(y), len(y), n_correct)
-    return Score(on, net.metric_name, float(net.evaluate(X, y)[1]), len(y), None)
+    value = net.evaluate(X, y)[1]
+    n_correct = None if net.classes_ is None else round(value * len(X))
+    return Score(on, net.metric_name, value, len(X), n_correct)
 
 
 # predict and info
@@ -231,25 +234,25 @@ def _predict(args):
     X = _prepare.as_features(X, net.dtype)
     if X.shape[1] != net.sizes[0]:
         raise ValueError(f"{name} has {X.shape[1]} features a sample, and {args.model} takes {net.sizes[0]}")
-    predictions = net.predict(X)
     score = None
     if y is not None:
-        on = "held-out" if is_test_set else ""
-        score = _score(net, X, _prepare.for_scoring(y, net), predictions, on)
+        y = _prepare.as_target(y)
+        _prepare.check_target(y, net.loss)
+        score = _score(net, X, y, on="held-out" if is_test_set else "")
     if args.output:
-        _report.save_predictions(args.output, predictions)
-    _show_predictions(args, name, predictions, score)
-
-
-def _show_predictions(args, name, predictions, score):
-    """The score, or the predictions where there is neither a score nor a file of them."""
-    from fastbp import _report
+        _report.save_predictions(args.output, net.predict(X))
     is_answer = score is None and args.output is None
+    _show_predictions(args, name, X, score, net.predict(X) if is_answer else None)
+
+
+def _show_predictions(args, name, X, score, predictions):
+    """Print the score, or the predictions where there is neither a score nor a file of them."""
+    from fastbp import _report
     if args.json:
-        _report.print_json({"model": args.model, "data": name, "n_samples": len(predictions),
-                            "score": None if score is None else score._asdict(), "output": args.output,
-                            "predictions": predictions.tolist() if is_answer else None})
-    elif is_answer:
+        _report.print_json({"model": args.model, "data": name, "n_samples": len(X), "output": args.output,
+                            "score": None if score is None else score._asdict(),
+                            "predictions": None if predictions is None else predictions.tolist()})
+    elif predictions is not None:
         _report.print_predictions(predictions)
     else:
         saved = [("saved", args.output)] if args.output and not args.quiet else []

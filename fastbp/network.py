@@ -16,6 +16,9 @@ from fastbp.losses import LOSSES
 from fastbp.optimizers import OPTIMIZERS, SGD
 
 
+MAX_PARAMS = 2**40      # far beyond any memory, and far from where sizes in bytes overflow
+
+
 @dataclass(frozen=True)
 class Dense:
     """A dense layer, a = f(x W + b), where a network's own settings do not suit it.
@@ -460,6 +463,9 @@ def _read_layers(layers, activation):
             layer = Dense(_validate.positive_int(f"layers[{i}]", layer))
         sizes.append(int(layer.n_out))
         activations.append(layer.activation or ("identity" if i == len(layers) - 1 else activation))
+    n_params = sum((n_in + 1) * n_out for n_in, n_out in zip(sizes, sizes[1:]))
+    if n_params > MAX_PARAMS:
+        raise ValueError(f"layers make {n_params:,} parameters; at most {MAX_PARAMS:,} can be addressed")
     return tuple(sizes), tuple(activations)
 
 

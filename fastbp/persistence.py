@@ -1,8 +1,8 @@
 """Model files on the disk: a network's parameters and configuration, whole or not at all.
 
 `write` and `read` move arrays and a configuration; `save` and `load` move what a network is made of. The
-bytes are `_modelfile`'s and the disk is `_files`'s: here whatever is wrong with a file becomes one FormatError
-that names it.
+bytes are `_modelfile`'s and the disk is `_files`'s: here whatever is wrong with a file becomes one
+FormatError that names it.
 """
 import contextlib
 import os
@@ -15,6 +15,7 @@ import numpy as np
 from fastbp._version import VERSION
 from fastbp._files import open_regular, replace_file
 from fastbp._modelfile import decode, encode, is_count
+from fastbp._version import VERSION
 from fastbp.activations import ACTIVATIONS
 from fastbp.errors import FormatError
 from fastbp.losses import LOSSES

@@ -53,7 +53,7 @@ def open_table(paths, target=None):
         raise ValueError(f"{paths[0]} is X alone: give a second .npy file, y")
     if kind != ".npz":
         return _read_plain(paths, target)
-    with _Npz(paths[0]) as archive:
+    with _open_npz(paths[0]) as archive:
         X, y = archive.first_pair(("X", "y"), ("x_train", "y_train"))
         X_test, y_test = archive.get("x_test"), archive.get("y_test")
     if y is None:
@@ -85,7 +85,7 @@ def open_samples(paths, target=None):
     """
     if _kind(paths, target) != ".npz":
         return *_read_plain(paths, target)[:2], False
-    with _Npz(paths[0]) as archive:
+    with _open_npz(paths[0]) as archive:
         X, y = archive.first_pair(("x_test", "y_test"), ("X", "y"))
         is_test_set = "x_test" in archive
     return *_checked(paths[0], X, y), is_test_set
@@ -104,9 +104,9 @@ def _kind(paths, target):
 def _read_plain(paths, target):
     if Path(paths[0]).suffix.lower() == ".csv":
         return Table(*_checked(paths[0], *_read_csv(paths[0], target)))
-    X = _read_npy(paths[0], mmap_mode="r")
-    y = _read_npy(paths[1]) if len(paths) == 2 else None
-    return Table(*_checked(paths[0], X, y))
+    with _naming(paths[0]):
+        X = np.lib.format.open_memmap(paths[0], mode="r")
+    return Table(*_checked(paths[0], X, _read_npy(paths[1]) if len(paths) == 2 else None))
 
 
 # .npz and .npy
@@ -122,30 +122,29 @@ def _naming(path):
         raise ValueError(f"{path} is not a readable {Path(path).suffix} file: {error}") from error
 
 
-def _read_npy(path, mmap_mode=None):
-    with _naming(path):
-        array = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
-        if not isinstance(array, np.ndarray):
-            raise ValueError("it is an .npz archive")
-        return array
+def _read_npy(path):
+    with open(path, "rb") as file, _naming(path):
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
+@contextmanager
+def _open_npz(path):
+    with open(path, "rb") as file:  # np.load leaves a file open that is no archive
+        with _naming(path):
+            archive = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
+                raise ValueError("it is a single .npy array")
+        with archive:
+            yield _Npz(path, archive)
 
 
 class _Npz:
     """The arrays of an .npz file by name, in any case; one is read only when it is asked for."""
 
-    def __init__(self, path):
+    def __init__(self, path, archive):
         self.path = path
-        with _naming(path):
-            self._archive = np.load(path, allow_pickle=False)
-            if isinstance(self._archive, np.ndarray):
-                raise ValueError("it is a single .npy array")
-        self._keys = {key.lower(): key for key in self._archive.files}
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        self._archive.close()
+        self._archive = archive
+        self._keys = {key.lower(): key for key in archive.files}
 
     def __contains__(self, name):
         return name.lower() in self._keys

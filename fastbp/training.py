@@ -96,7 +96,8 @@ def _explain(run, epoch, step, layer, batch):
     if layer is None:
         return f"the update of {where} leaves numbers that are not finite; {kept}; {cure}"
     if layer < 0:
-        bad = next(i for i in batch if not np.isfinite(run.X[i].astype(run.stack.dtype)).all())
+        with np.errstate(over="ignore"):
+            bad = next(i for i in batch if not np.isfinite(run.X[i].astype(run.stack.dtype)).all())
         return f"the loss of {where} is not finite, because X row {bad} is not ({run.stack.dtype}); {kept}"
     at = f"layer {layer}" if layer < run.stack.n_layers else "the loss itself"
     return f"the loss of {where} is not finite, first in {at}; {kept}; {cure}"

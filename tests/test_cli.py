@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -107,7 +108,6 @@ OPTIONS = {  # every option of train, with what it sets in the result
     ("--momentum", "0"): ("momentum", 0),
     ("--dtype", "float64"): ("dtype", "float64"),
     ("--seed", "9"): ("seed", 9),
-    ("--threads", "1"): ("n_threads", 1),
     ("--validation", "0.5"): ("n_held_out", 45),
     ("--validation", "0"): ("n_held_out", 0),
     ("--save", "option.safetensors"): ("saved", "option.safetensors"),
@@ -121,11 +121,24 @@ def test_options(run, option):
     assert run_json(run, "train", "blobs.npz", "--epochs", "2", *quick, *option)[name] == value
 
 
-@pytest.mark.parametrize("option", [option for option in OPTIONS if option[0] in
-                                    ("--batch-size", "--learning-rate", "--momentum", "--seed", "--activation")])
+@pytest.mark.parametrize("option", [("--batch-size", "5"), ("--learning-rate", "1e-3"), ("--momentum", "0"),
+                                    ("--seed", "9"), ("--activation", "tanh"), ("--dtype", "float64")], ids=" ".join)
 def test_options_reach_the_training(run, option):
     usual, other = (run_json(run, "train", "blobs.npz", *QUICK, *args) for args in ((), option))
     assert usual["history"]["loss"] != other["history"]["loss"]
+
+
+def test_threads(run, monkeypatch):
+    asked = []
+    fit = fastbp.Network.fit
+
+    def spy(*args, **kwargs):  # work this small gets one thread whatever is asked for
+        asked.append(kwargs["n_threads"])
+        return fit(*args, **kwargs)
+    monkeypatch.setattr(fastbp.Network, "fit", spy)
+    for args in ([], ["--threads", "3"]):
+        run("train", "blobs.npz", *QUICK, *args)
+    assert asked == [None, 3]
 
 
 def test_every_option_is_tested_and_explained(run, capsys):
@@ -133,7 +146,7 @@ def test_every_option_is_tested_and_explained(run, capsys):
         cli.main(["train", "--help"])
     text = capsys.readouterr().out
     assert stop.value.code == 0
-    tested = {option[0] for option in OPTIONS} | {"--help", "--target", "--quiet", "--json"}
+    tested = {option[0] for option in OPTIONS} | {"--threads", "--help", "--target", "--quiet", "--json"}
     assert set(re.findall(r"--[a-z]+(?:-[a-z]+)*", text)) == tested
     assert all(name in text for name in [*ACTIVATIONS, *LOSSES])
 
@@ -154,7 +167,7 @@ def test_activations(run, name):
 def test_forms_of_data(run, args, classes, loss):
     result = run_json(run, "train", *args, "--epochs", "30", "--layers", "16")
     assert (result["classes"], result["loss"]) == (classes, loss)
-    assert result["score"]["value"] > 0.8  # the classes lie 4 standard deviations apart, the values on a plane
+    assert result["score"]["value"] > 0.8  # classes 4 standard deviations apart; values on a plane
 
 
 def test_two_labels_under_binary_cross_entropy(run, tmp_path):
@@ -251,7 +264,7 @@ def test_a_terminal_gets_a_bar_under_whole_rows(run, monkeypatch, has_tqdm):
         monkeypatch.setattr(stream, "isatty", lambda: True)
     code, out, err = run("train", "blobs.npz", *QUICK)
     assert code == 0 and "\r" not in out and len(re.findall("^ *[12]/2 ", out, re.MULTILINE)) == 2
-    assert (" left" in err) == has_tqdm and (err == "") != has_tqdm
+    assert ("50 %" in err) == has_tqdm and (err == "") != has_tqdm
 
 
 def test_numbers_that_json_lacks_are_null(capsys):
@@ -259,12 +272,17 @@ def test_numbers_that_json_lacks_are_null(capsys):
     assert json.loads(capsys.readouterr().out) == {"loss": [0.5, None, None], "n": 3, "none": None}
 
 
+def start(files, *args, **streams):
+    environment = os.environ | {"PYTHONPATH": str(Path(fastbp.__file__).parents[1])}  # where it is not installed
+    environment.pop("PYTHONUNBUFFERED", None)  # what is left in a buffer is what a broken pipe is about
+    return subprocess.run([sys.executable, "-m", "fastbp", *args], cwd=files, env=environment, text=True, timeout=60,
+                          **streams)
+
+
 def test_python_m_fastbp(files):
-    done = subprocess.run([sys.executable, "-m", "fastbp", "train", "blobs.npz", *QUICK, "--quiet"], cwd=files,
-                          capture_output=True, text=True, timeout=60)
+    done = start(files, "train", "blobs.npz", *QUICK, "--quiet", capture_output=True)
     assert done.returncode == 0 and done.stderr == "" and done.stdout.startswith("held-out accuracy ")
-    done = subprocess.run([sys.executable, "-m", "fastbp", "train", "missing.npz"], cwd=files,
-                          capture_output=True, text=True, timeout=60)
+    done = start(files, "train", "missing.npz", capture_output=True)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "fastbp: error: missing.npz: No such file or directory\n"
 
@@ -272,7 +290,6 @@ def test_python_m_fastbp(files):
 def test_a_broken_pipe_is_quiet(files):
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess.run([sys.executable, "-m", "fastbp", "train", "blobs.npz", *QUICK], cwd=files, stdout=writer,
-                          stderr=subprocess.PIPE, text=True, timeout=60)
+    done = start(files, "train", "blobs.npz", *QUICK, stdout=writer, stderr=subprocess.PIPE)
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, "")

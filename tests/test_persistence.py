@@ -1,6 +1,5 @@
 """Networks in files: each comes back as it was, and a file that describes none is refused."""
 import re
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -77,6 +76,19 @@ def test_more_classes_than_a_header_can_hold(tmp_path):
     np.testing.assert_array_equal(fastbp.load(tmp_path / "m").classes_, net.classes_, strict=True)
 
 
+def test_training_goes_on_as_if_there_had_been_no_file(tmp_path):
+    rng = np.random.default_rng(2)
+    X, y = rng.standard_normal((40, 3)), rng.choice(["no", "yes"], 40)
+    net = make_network()
+    net.fit(X, y, epochs=2, batch_size=8)
+    net.save(tmp_path / "m")
+    again = fastbp.load(tmp_path / "m")
+    for each in (net, again):
+        each.fit(X, y, epochs=2, batch_size=8)
+    assert net.n_epochs == 4 and again.predict(X).tolist() == net.predict(X).tolist()
+    assert_same(again, net)
+
+
 def test_the_config_says_what_the_network_is(tmp_path):
     net = make_network()
     net.classes_ = np.array(["no", "yes"])
@@ -104,7 +116,7 @@ BAD_CONFIGS = [("layers", value) for value in (
                                          [["tanh"], "tanh"], "tanh", None, MISSING)] + [
     ("loss", value) for value in ("", "no_such_loss", "__class__", None, ["squared_error"], 1, MISSING)] + [
     ("dtype", value) for value in ("float64", "float16", "object", "f4", None, ["float32"], MISSING)] + [
-    ("seed", value) for value in (-1, 1.0, True, "5", [5], MISSING)] + [
+    ("seed", value) for value in (-1, 2**64, 1.0, True, "5", [5], MISSING)] + [
     ("classes", value) for value in (None, "str", "bytes", "int32", "object", 2, ["int64"], MISSING)] + [
     ("epochs", value) for value in (-1, 0.0, False, None, "0", [], MISSING)]
 
@@ -120,6 +132,14 @@ def test_a_config_that_makes_no_sense_is_refused(tmp_path, key, value):
         del config[key]
     persistence.write(tmp_path / "m", tensors, config)
     with pytest.raises(FormatError, match=f"^{re.escape(repr(str(tmp_path / 'm')))}: .{{,500}}$"):
+        fastbp.load(tmp_path / "m")
+
+
+def test_softmax_over_one_output_is_refused(tmp_path):
+    make_network([3, 1], loss="squared_error").save(tmp_path / "m")
+    tensors, config = persistence.read(tmp_path / "m")
+    persistence.write(tmp_path / "m", tensors, config | {"loss": "softmax_cross_entropy"})
+    with pytest.raises(FormatError, match="one output"):
         fastbp.load(tmp_path / "m")
 
 
@@ -173,8 +193,8 @@ def test_classes_that_could_not_come_back_are_not_saved(tmp_path, classes, error
 def test_a_diverged_network_does_not_replace_a_good_file(tmp_path):
     net = make_network()
     net.save(tmp_path / "m")
+    diverged = make_network()
+    diverged.set_parameters(net.weights, [net.biases[0], net.biases[1] * np.nan])
     with pytest.raises(FormatError, match="'layers.1.b' holds a value that is infinite or NaN"):
-        persistence.save(SimpleNamespace(**{name: getattr(net, name) for name in (
-            "sizes", "activations", "loss", "dtype", "seed", "n_epochs", "classes_", "weights")},
-            biases=[net.biases[0], net.biases[1] * np.nan]), tmp_path / "m")
+        diverged.save(tmp_path / "m")
     assert_same(fastbp.load(tmp_path / "m"), net)

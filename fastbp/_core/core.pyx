@@ -5,7 +5,7 @@ Contents, from the ground up. Each room uses only the rooms above it.
 
 from cython.parallel cimport parallel, threadid
 from libc.math cimport INFINITY, NAN, isfinite, log
-from libc.stdlib cimport calloc, free, realloc
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 cdef extern from *:

@@ -92,6 +92,7 @@ def dense_backward(X not None, const real[:, ::1] W not None, z not None, a not 
                    int n_threads):
     """dz = da * f'(z); dX = dz W^T, dW = X^T dz, db = sum of dz over the samples."""
     cdef Py_ssize_t n_rows = dX.shape[0], n_in = W.shape[0], n_out = W.shape[1], height = n_rows | 1
+    db[:] = 0                           # stands in for the bias, which no gradient depends on
     cdef Memory x = packed(X, height), dx = Memory(x.n), z_panels = packed(z, height), a_panels = packed(a, height)
     cdef Memory dz = packed(da, height), w = packed_weights(W, db), gradient = Memory(w.n)
     cdef Memory wt = Memory(n_panels(n_in) * (n_out | 1) * LINE)

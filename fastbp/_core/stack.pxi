@@ -137,11 +137,13 @@ cdef class Stack:
         for l in range(self.net.n_layers):
             total += n_panels(self.layers[l].n_out) * panel * (3 if saves_z(self.layers[l].activation) else 2)
         self.workspace, self.capacity = None, 0
-        self.losses = <double*>realloc(self.losses, batch_size * sizeof(double))
-        self.hits = <unsigned char*>realloc(self.hits, batch_size)
-        self.workspace = Memory(total)
+        free(self.losses)
+        free(self.hits)
+        self.losses = <double*>malloc(batch_size * sizeof(double))
+        self.hits = <unsigned char*>malloc(batch_size)
         if self.losses == NULL or self.hits == NULL:
-            raise MemoryError()
+            raise MemoryError(f"cannot allocate the losses of {batch_size:,} samples")
+        self.workspace = Memory(total)
         at = self.workspace.data + n_panels(self.layers[0].n_in) * panel
         for l in range(self.net.n_layers):
             layer = &self.layers[l]
