@@ -8,10 +8,10 @@ from fastbp.errors import DivergenceError, FormatError
 from fastbp.history import History
 from fastbp.kernels import dense_backward, dense_forward, sgd_update
 from fastbp.network import Dense, Network, load
-from fastbp.optimizers import SGD
+from fastbp.optimizers import SGD, Adam
 
 __all__ = [
-    "SGD", "Dense", "DivergenceError", "FormatError", "History", "Network", "__version__", "activations", "config",
+    "SGD", "Adam", "Dense", "DivergenceError", "FormatError", "History", "Network", "__version__", "activations", "config",
     "dense_backward", "dense_forward", "get_num_threads", "initializers", "load", "losses", "optimizers",
     "set_num_threads", "sgd_update", "show_config",
 ]

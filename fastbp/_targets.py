@@ -23,6 +23,16 @@ def find_classes(y, loss, n_out, name="y"):
     return classes
 
 
+def told_classes(told, known, loss, n_out):
+    """The classes that the user told of, which must be those that are known already."""
+    if loss.targets == "values" or loss.targets == "binary" and n_out > 1:
+        raise ValueError(f"classes must be None for {loss.name} with {n_out} outputs, which has no labels")
+    classes = find_classes(told, loss, n_out, "classes")
+    if known is not None and not np.array_equal(classes, known):
+        raise ValueError(f"classes must stay {known.tolist()}, those of the first fit; not {np.asarray(told).tolist()}")
+    return classes
+
+
 def are_labels(y, loss, n_out):
     """Whether y holds labels under this loss: always for "labels"; for "binary" with one output, if whole."""
     if loss.targets == "binary":
@@ -59,6 +69,7 @@ def _label_array(name, y):
     if y.dtype.kind == "O" and all(isinstance(label, str) for label in y):
         return y.astype(str)
     if y.dtype.kind == "f":
+        y = y.astype(np.float64)
         _validate.finite(name, y)
         if np.any(y != np.floor(y)):
             raise ValueError(f"{name} must hold labels; row {np.argmax(y != np.floor(y))} is {y[y != np.floor(y)][0]:g}")
@@ -72,8 +83,9 @@ def _class_numbers(y, classes, name):
     """Place of each label in the sorted `classes`."""
     if (y.dtype.kind in "US") != (classes.dtype.kind in "US"):
         raise ValueError(f"{name} holds {y.dtype} labels, the network's classes_ are {classes.dtype}")
-    place = np.searchsorted(classes, y)
-    known = classes[np.minimum(place, len(classes) - 1)] == y
+    same = y if y.dtype.kind in "US" else y.astype(classes.dtype)       # a search in two dtypes goes through float64
+    place = np.searchsorted(classes, same)
+    known = (classes[np.minimum(place, len(classes) - 1)] == same) & (same == y)
     if not np.all(known):
         row = int(np.argmin(known))
         shown = ", ".join(map(repr, classes[:12].tolist())) + (", ..." if len(classes) > 12 else "")
@@ -83,5 +95,6 @@ def _class_numbers(y, classes, name):
 
 def total_sum_of_squares(values):
     """Sum of (y - mean)^2 over all outputs: the denominator of R^2."""
-    values = values.astype(np.float64)
-    return float(((values - values.mean(axis=0)) ** 2).sum())
+    blocks = [values[i:i + 8192] for i in range(0, len(values), 8192)]       # y may be as large as X: no copy of it
+    mean = sum(block.sum(axis=0, dtype=np.float64) for block in blocks) / len(values)
+    return float(sum(((block - mean) ** 2).sum() for block in blocks))

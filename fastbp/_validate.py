@@ -13,7 +13,10 @@ def number(name, value, *, above=None, at_least=None, below=None):
     """A finite real number within its bounds, as float."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, not {value!r}")
-    value = float(value)
+    try:
+        value = float(value)
+    except OverflowError:
+        value = np.inf
     bounds = [("greater than", above, operator.gt), ("at least", at_least, operator.ge), ("less than", below, operator.lt)]
     wanted = [f"{words} {bound:g}" for words, bound, _ in bounds if bound is not None]
     if not np.isfinite(value) or not all(test(value, bound) for _, bound, test in bounds if bound is not None):
@@ -38,6 +41,23 @@ def one_of(name, value, names):
     """A name that is in the list."""
     if not isinstance(value, str) or value not in names:
         raise ValueError(f"{name} must be one of {', '.join(names)}; not {value!r}")
+    return value
+
+
+def count(name, value):
+    """An integer, 0 or more; a bool counts as 0 or 1."""
+    if isinstance(value, (bool, np.bool_)):
+        return int(value)
+    try:
+        return positive_int(name, value) if value != 0 else 0
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be 0 or a positive integer, not {value!r}") from None
+
+
+def sequence(name, value, what):
+    """A list, tuple or array."""
+    if not isinstance(value, (list, tuple, np.ndarray)):
+        raise TypeError(f"{name} must be a list or tuple of {what}, not {value!r}")
     return value
 
 
@@ -119,9 +139,9 @@ def same_length(name, y, n_samples):
         raise ValueError(f"{name} must have one entry a sample: X has {n_samples} samples, {name} has {len(y)}")
 
 
-def some_samples(X):
+def some_samples(name, X):
     if len(X) == 0:
-        raise ValueError("X must have at least one sample, not 0")
+        raise ValueError(f"{name} must have at least one sample, not 0")
 
 
 def finite(name, x):

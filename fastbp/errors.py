@@ -25,6 +25,3 @@ class DivergenceError(ArithmeticError):
     def __init__(self, message, epoch=None, step=None, layer=None):
         super().__init__(message)
         self.epoch, self.step, self.layer = epoch, step, layer
-
-    def __reduce__(self):
-        return type(self), (self.args[0], self.epoch, self.step, self.layer)

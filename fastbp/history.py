@@ -13,7 +13,7 @@ class History:
 
     metric_name: str                                    #: "accuracy" or "r2"
     n_samples: int                                      #: samples of an epoch
-    n_threads: int                                      #: threads used
+    n_threads: int                                      #: threads of a step, those that were quickest
     isa: str                                            #: ISA row of the core
     flops_per_sample: int                               #: 2 n_in n_out a layer, for each of forward, dW and dX
     loss: list = field(default_factory=list)

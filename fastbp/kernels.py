@@ -29,7 +29,8 @@ def dense_forward(X, W, b, activation="identity", *, z=None, out=None, n_threads
     -------
     ndarray (n_samples, n_out)
     """
-    W, b, X, dtype = _layer(W, b, X)
+    W, X, dtype = _layer(W, X)
+    b = _validate.matrix("b", b, (W.shape[1],), dtype)
     code = ACTIVATIONS[_validate.one_of("activation", activation, ACTIVATIONS)]
     shape = len(X), W.shape[1]
     z, out = _validate.output("z", z, shape, dtype), _validate.output("out", out, shape, dtype)
@@ -62,7 +63,7 @@ def dense_backward(X, W, da, activation="identity", z=None, *, out=None, n_threa
     dW : ndarray (n_in, n_out)
     db : ndarray (n_out,)
     """
-    W, _, X, dtype = _layer(W, None, X)
+    W, X, dtype = _layer(W, X)
     code = ACTIVATIONS[_validate.one_of("activation", activation, ACTIVATIONS)]
     (n_in, n_out), n_samples = W.shape, len(X)
     da = _validate.matrix("da", da, (n_samples, n_out), dtype)
@@ -108,19 +109,20 @@ def sgd_update(w, dw, velocity=None, *, learning_rate=0.1, momentum=0.0, nestero
     dw = _validate.matrix("dw", dw, w.shape, w.dtype)
     if velocity is None and momentum:
         raise ValueError("velocity must be given with momentum: an array like w, zero at first")
-    velocity = w if velocity is None else _validate.output("velocity", velocity, w.shape, w.dtype)
-    core(w.dtype.name).update(
-        optimizer.update()["rule"], w.reshape(-1), dw.reshape(-1), velocity.reshape(-1), learning_rate, momentum,
-        weight_decay, l2)
+    slots = np.zeros((2, w.size), w.dtype)
+    if momentum:
+        slots[0] = _validate.output("velocity", velocity, w.shape, w.dtype).reshape(-1)
+    core(w.dtype.name).update(optimizer.update(), 1, w.reshape(-1), dw.reshape(-1), slots)
+    if momentum:
+        velocity.reshape(-1)[:] = slots[0]
     return w
 
 
-def _layer(W, b, X):
+def _layer(W, X):
+    """W and X for the core, in W's own precision."""
     W = _validate.array("W", W)
-    dtype = np.dtype(np.float32 if W.dtype == np.float32 else np.float64)
+    dtype = np.dtype(np.float32 if W.dtype.newbyteorder("=") == np.float32 else np.float64)
     W = _validate.matrix("W", W, (None, None), dtype)
     if 0 in W.shape:
         raise ValueError(f"W must have at least one row and one column, not shape {W.shape}")
-    if b is not None:
-        b = _validate.matrix("b", b, (W.shape[1],), dtype)
-    return W, b, _validate.rows("X", X, W.shape[0], dtype), dtype
+    return W, _validate.rows("X", X, W.shape[0], dtype), dtype

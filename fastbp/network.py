@@ -16,6 +16,7 @@ from fastbp.losses import LOSSES
 from fastbp.optimizers import OPTIMIZERS, SGD
 
 
+_UNSAVED = {"_stack", "_busy", "_is_training", "_optimizer", "_small"}      # made anew by `_prepare`
 MAX_PARAMS = 2**40      # far beyond any memory, and far from where sizes in bytes overflow
 
 
@@ -77,6 +78,12 @@ class Network:
     TypeError, ValueError
         If a setting is of the wrong kind or unknown; the valid names are listed.
 
+    Notes
+    -----
+    Any number of threads may predict with one network, and each may train a network of its own. While one thread trains a
+    network, no other may use that network: a second one that trains it gets a RuntimeError, one that predicts may see
+    parameters in the middle of an update.
+
     Examples
     --------
     >>> import numpy as np, fastbp
@@ -107,8 +114,10 @@ class Network:
         """What is not saved with the network."""
         codes = [ACTIVATIONS[name] for name in self.activations]
         self._stack = core(self.dtype.name).Stack(self.sizes, codes, self._loss.code)
+        self._small = int(2 * _threads.FLOPS_PER_THREAD / self._flops(1))   # samples that are one thread's work
         self._optimizer = None          # whose slots the stack holds, for partial_fit
         self._busy = threading.RLock()
+        self._is_training = False
 
     def _initialize(self, initializer):
         rng = np.random.Generator(np.random.PCG64(self.seed))
@@ -168,17 +177,19 @@ class Network:
 
         Raises
         ------
-        ValueError
-            If there is not one of each a layer, or a shape does not fit; nothing is changed then.
+        TypeError, ValueError
+            If there is not one of each a layer, a shape does not fit, or a number is not finite; nothing is changed then.
         """
         for name, given in (("weights", weights), ("biases", biases)):
-            if len(given) != self.n_layers:
+            if len(_validate.sequence(name, given, "arrays")) != self.n_layers:
                 raise ValueError(f"{name} must be {self.n_layers} arrays, one a layer, not {len(given)}")
         pairs = []
         for layer, (n_in, n_out) in enumerate(zip(self.sizes, self.sizes[1:])):
             pairs.append((_validate.matrix(f"weights[{layer}]", weights[layer], (n_in, n_out), self.dtype),
                           _validate.matrix(f"biases[{layer}]", biases[layer], (n_out,), self.dtype)))
-        with self._training():
+            for name, array in zip((f"weights[{layer}]", f"biases[{layer}]"), pairs[-1]):
+                _validate.finite(name, array)
+        with self._exclusive():
             for layer, (W, b) in enumerate(pairs):
                 self._stack.set_parameters(layer, W, b)
 
@@ -201,8 +212,8 @@ class Network:
             Passes over the data.
         batch_size : int, default 32
             Samples of a step; the last batch of an epoch may be smaller.
-        optimizer : SGD, default SGD()
-            Its velocity starts at zero.
+        optimizer : SGD or Adam, default SGD()
+            What it keeps of the gradients starts at zero.
         shuffle : bool, default True
             A new order each epoch, from ``seed`` and ``n_epochs``; X is followed in place, never copied.
         validation_data : (X, y), optional
@@ -230,23 +241,24 @@ class Network:
         epochs = _validate.positive_int("epochs", epochs)
         optimizer = _read_optimizer(optimizer)
         X, y, classes = self._read_data(X, y)
-        _validate.some_samples(X)
         batch_size = min(_validate.positive_int("batch_size", batch_size), len(X))
         callbacks = _read_callbacks(callbacks)
         threads = _threads.choose(n_threads, self._flops(batch_size, training=True), _openmp_limit(self.dtype))
-        run = training.Run(self._stack, X, y, batch_size, optimizer.update(), threads, self.seed,
-                           _validate.flag("shuffle", shuffle))
+        run = training.Run(self._stack, X, y, batch_size, optimizer.update(), training.Team(threads, n_threads is None),
+                           self.seed, _validate.flag("shuffle", shuffle))
         history = History(self.metric_name, len(X), threads, ISA, self._flops(1, training=True))
         scores = self._scorer(validation_data, classes, n_threads)
         spread = None if self._loss.metric == "accuracy" else _targets.total_sum_of_squares(y)
-        with self._training():
+        verbose = _validate.count("verbose", verbose)
+        with self._exclusive(training=True):
             self.classes_, self._optimizer = classes, optimizer
             self._stack.reset_slots(run.update["rule"])
             for epoch in range(epochs):
                 self._epoch(run, history, scores, spread)
                 if verbose:
                     print(f"epoch {epoch + 1}/{epochs}  {history.line()}", flush=True)
-                if any([callback(self, history) is True for callback in callbacks]):
+                history.n_threads = run.team.best
+                if any([_says_stop(callback(self, history)) for callback in callbacks]):
                     break
         return history
 
@@ -269,8 +281,8 @@ class Network:
         ----------
         X, y : array_like
             The batch; see `fit`.
-        optimizer : SGD, default SGD()
-            Its velocity goes on from the last call as long as the optimizer is equal, else it starts at zero.
+        optimizer : SGD or Adam, default SGD()
+            What it keeps of the gradients goes on from the last call as long as the optimizer is equal, else it starts at zero.
         classes : array_like, optional
             All labels there are, for a first batch that lacks some and whose labels are not 0..n_out-1.
         n_threads : int, optional
@@ -287,13 +299,10 @@ class Network:
             See `fit`; a step whose loss is not finite is not taken.
         """
         optimizer = _read_optimizer(optimizer)
-        if classes is not None and self.classes_ is None:
-            self.classes_ = _targets.find_classes(classes, self._loss, self.sizes[-1], "classes")
-        X, y, classes = self._read_data(X, y)
-        _validate.some_samples(X)
+        X, y, classes = self._read_data(X, y, classes)
         threads = _threads.choose(n_threads, self._flops(len(X), training=True), _openmp_limit(self.dtype))
-        run = training.Run(self._stack, X, y, len(X), optimizer.update(), threads, self.seed, False)
-        with self._training():
+        run = training.Run(self._stack, X, y, len(X), optimizer.update(), training.Team(threads, False), self.seed, False)
+        with self._exclusive(training=True):
             if optimizer != self._optimizer:
                 self._stack.reset_slots(run.update["rule"])
             self.classes_, self._optimizer = classes, optimizer
@@ -311,9 +320,8 @@ class Network:
             One (n_out,) array a layer.
         """
         X, y, _ = self._read_data(X, y)
-        _validate.some_samples(X)
         threads = _threads.choose(n_threads, self._flops(len(X), training=True), _openmp_limit(self.dtype))
-        with self._training():
+        with self._exclusive():
             loss = self._stack.gradient(X, y, threads)
             pairs = self._unpack(self._stack.get_gradient)
         return loss, [dW for dW, _ in pairs], [db for _, db in pairs]
@@ -331,9 +339,13 @@ class Network:
         n_threads : int, optional
             See `fit`.
         """
+        if n_threads is None and type(X) is np.ndarray and (out is None or type(out) is np.ndarray):
+            result = self._stack.forward_small(X, out, self._small)
+            if result is not None:
+                return result
         X = _validate.rows("X", X, self.sizes[0], self.dtype)
         out = _validate.output("out", out, (len(X), self.sizes[-1]), self.dtype)
-        self._stack.forward(X, out, self._inference_threads(X, n_threads))
+        training.forward(self._stack, X, out, self._flops(1), self._inference_threads(X, n_threads))
         return out
 
     def predict(self, X, n_threads=None):
@@ -364,11 +376,10 @@ class Network:
     def evaluate(self, X, y, n_threads=None):
         """Mean loss and metric (``metric_name``) over the samples."""
         X, y, _ = self._read_data(X, y)
-        _validate.some_samples(X)
         return self._score(X, y, n_threads)
 
     def _score(self, X, y, n_threads):
-        loss, share = training.evaluate(self._stack, X, y, self._inference_threads(X, n_threads))
+        loss, share = training.evaluate(self._stack, X, y, self._flops(1), self._inference_threads(X, n_threads))
         if self._loss.metric == "accuracy":
             return loss, share
         return loss, _r2(loss * len(X), _targets.total_sum_of_squares(y))
@@ -380,18 +391,22 @@ class Network:
         if not isinstance(data, (tuple, list)) or len(data) != 2:
             raise ValueError("validation_data must be a pair (X, y)")
         X = _validate.rows("validation_data X", data[0], self.sizes[0], self.dtype)
+        _validate.some_samples("validation_data X", X)
         y = _targets.encode(data[1], self._loss, self.sizes[-1], classes, self.dtype, "validation_data y")
         _validate.same_length("validation_data y", y, len(X))
-        _validate.some_samples(X)
         return lambda: self._score(X, y, n_threads)
 
     # Between users and the core --------------------------------------------------------------------------------------
 
-    def _read_data(self, X, y):
-        """X and y as the core reads them, and the classes; nothing of the network changes."""
+    def _read_data(self, X, y, classes=None):
+        """X and y as the core reads them, and the classes, of which the user may have told; the network stays as it is."""
         X = _validate.rows("X", X, self.sizes[0], self.dtype)
-        classes = self.classes_
-        if classes is None:
+        _validate.some_samples("X", X)
+        if classes is not None:
+            classes = _targets.told_classes(classes, self.classes_, self._loss, self.sizes[-1])
+        elif self.classes_ is not None:
+            classes = self.classes_
+        else:
             classes = _targets.find_classes(y, self._loss, self.sizes[-1])
         y = _targets.encode(y, self._loss, self.sizes[-1], classes, self.dtype)
         _validate.same_length("y", y, len(X))
@@ -406,12 +421,18 @@ class Network:
         return _threads.choose(n_threads, self._flops(len(X)), _openmp_limit(self.dtype))
 
     @contextmanager
-    def _training(self):
+    def _exclusive(self, training=False):
+        """One thread at a time; of what that thread does meanwhile, in a callback, everything but training."""
         if not self._busy.acquire(blocking=False):
             raise RuntimeError("another thread is training this network; train a copy, or wait for it")
+        outer = self._is_training
         try:
+            if training and outer:
+                raise RuntimeError("a callback cannot train the network that is calling it; train a copy")
+            self._is_training = training or outer
             yield
         finally:
+            self._is_training = outer
             self._busy.release()
 
     def save(self, path):
@@ -419,7 +440,7 @@ class Network:
         persistence.save(self, path)
 
     def __getstate__(self):
-        state = {name: value for name, value in self.__dict__.items() if name not in ("_stack", "_busy", "_optimizer")}
+        state = {name: value for name, value in self.__dict__.items() if name not in _UNSAVED}
         return state | {"parameters": (self.weights, self.biases)}
 
     def __setstate__(self, state):
@@ -453,7 +474,7 @@ def load(path):
 
 def _read_layers(layers, activation):
     """Sizes and activations of what the user gave as layers."""
-    if isinstance(layers, (str, bytes)) or not hasattr(layers, "__len__") or len(layers) < 2:
+    if not isinstance(layers, (list, tuple, range, np.ndarray)) or len(layers) < 2:
         raise ValueError(f"layers must be the number of inputs and at least one layer, such as [784, 128, 10], not {layers!r}")
     if isinstance(layers[0], Dense):
         raise ValueError("layers[0] must be the number of inputs, an integer, not a Dense layer")
@@ -485,11 +506,16 @@ def _read_optimizer(optimizer):
 
 
 def _read_callbacks(callbacks):
-    callbacks = list(callbacks)
+    callbacks = _validate.sequence("callbacks", callbacks, "callables taking (net, history)")
     for callback in callbacks:
         if not callable(callback):
             raise TypeError(f"callbacks must be callables taking (net, history), not {callback!r}")
     return callbacks
+
+
+def _says_stop(answer):
+    """Whether a callback returned True, Python's or NumPy's."""
+    return isinstance(answer, (bool, np.bool_)) and bool(answer)
 
 
 def _openmp_limit(dtype):

@@ -55,17 +55,67 @@ class SGD:
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov=True needs momentum greater than 0, not 0")
 
-    @property
-    def rule(self):
-        """The core's name for the rule."""
-        return "NESTEROV" if self.nesterov else "MOMENTUM" if self.momentum else "SGD"
+    def update(self):
+        """The core's `Update` struct."""
+        return _update("NESTEROV" if self.nesterov else "MOMENTUM" if self.momentum else "SGD", self)
+
+
+@dataclass(frozen=True)
+class Adam:
+    r"""Adam, with decoupled weight decay (AdamW) if asked.
+
+    With g the gradient of the mean loss plus ``l2`` w, at update t = 1, 2, ...:
+
+    m <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2;
+    w <- w - learning_rate (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
+
+    Kingma and Ba 2015, algorithm 1; ``weight_decay`` as in Loshchilov and Hutter 2019.
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.001
+        Greater than 0.
+    beta1, beta2 : float, default 0.9, 0.999
+        In [0, 1).
+    eps : float, default 1e-8
+        At least 1e-30, which float32 can tell from 0.
+    weight_decay, l2 : float, default 0.0
+        As in `SGD`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a setting is not a number, or out of its range.
+    """
+
+    learning_rate: float = 0.001
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    l2: float = 0.0
+
+    def __post_init__(self):
+        _validate.number("learning_rate", self.learning_rate, above=0)
+        _validate.number("beta1", self.beta1, at_least=0, below=1)
+        _validate.number("beta2", self.beta2, at_least=0, below=1)
+        _validate.number("eps", self.eps, at_least=1e-30)
+        _validate.number("weight_decay", self.weight_decay, at_least=0)
+        _validate.number("l2", self.l2, at_least=0)
 
     def update(self):
         """The core's `Update` struct."""
-        rules = core("float32").Rule.__members__
-        return {"rule": int(rules[self.rule]), "learning_rate": self.learning_rate, "momentum": self.momentum,
-                "weight_decay": self.weight_decay, "l2": self.l2}
+        return _update("ADAM", self)
+
+
+_SETTINGS = ("learning_rate", "momentum", "beta1", "beta2", "eps", "weight_decay", "l2")
+
+
+def _update(rule, optimizer):
+    """The struct of a rule: its number and every setting, zero where the rule has none of the name."""
+    code = int(core("float32").Rule.__members__[rule])
+    return {"rule": code} | {name: float(getattr(optimizer, name, 0)) for name in _SETTINGS}
 
 
 #: every class of update rule
-OPTIMIZERS = {"sgd": SGD}
+OPTIMIZERS = {"sgd": SGD, "adam": Adam}

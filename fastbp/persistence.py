@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastbp._version import VERSION
 from fastbp._files import open_regular, replace_file
 from fastbp._modelfile import decode, encode, is_count
 from fastbp._version import VERSION

@@ -4,6 +4,7 @@ The same names, arguments and order of codes as the compiled core; written from 
 complex numbers too, so that a test may take derivatives by complex step. Production never imports it.
 """
 
+import copy
 import math
 import time
 
@@ -119,21 +120,30 @@ def link(loss, raw):
 
 # Update rules --------------------------------------------------------------------------------------------------------
 
-RULES = ("gradient", "sgd", "momentum", "nesterov")
+RULES = ("gradient", "sgd", "momentum", "nesterov", "adam")
 
 
-def update(rule, w, dw, slot, learning_rate, momentum, weight_decay, l2):
-    """One update of w, and of the velocity in `slot`, which SGD does not touch."""
-    g = dw + l2 * w
-    if RULES[rule] == "gradient":
-        slot[...] = g
+def update(rule, t, w, dw, slots):
+    """Update number t = 1, 2, ... of w, and of the two slots (2, n), of which a rule uses as many as it has."""
+    name, eta = RULES[rule["rule"]], rule["learning_rate"]
+    if name == "gradient":
+        slots[0] = dw
         return
-    w -= learning_rate * weight_decay * w
-    if RULES[rule] == "sgd":
-        w -= learning_rate * g
-        return
-    slot[...] = momentum * slot - learning_rate * g
-    w += slot if RULES[rule] == "momentum" else momentum * slot - learning_rate * g
+    g = dw + rule["l2"] * w
+    w -= eta * rule["weight_decay"] * w
+    if name == "sgd":
+        w -= eta * g
+    elif name == "momentum":
+        slots[0] = rule["momentum"] * slots[0] - eta * g
+        w += slots[0]
+    elif name == "nesterov":
+        slots[0] = rule["momentum"] * slots[0] - eta * g
+        w += rule["momentum"] * slots[0] - eta * g
+    elif name == "adam":
+        slots[0] = rule["beta1"] * slots[0] + (1 - rule["beta1"]) * g
+        slots[1] = rule["beta2"] * slots[1] + (1 - rule["beta2"]) * g**2
+        m, v = slots[0] / (1 - rule["beta1"] ** t), slots[1] / (1 - rule["beta2"] ** t)
+        w -= eta * m / (np.sqrt(v) + rule["eps"])
 
 
 # Layers --------------------------------------------------------------------------------------------------------------
@@ -175,13 +185,14 @@ class Stack:
         W[...], b[...] = self.W[layer], self.b[layer]
 
     def reset_slots(self, rule):
-        self.slots = [np.zeros_like(p) for p in self.W], [np.zeros_like(p) for p in self.b]
+        self.slots = [[np.zeros((2, *p.shape)) for p in block] for block in (self.W, self.b)]
+        self.n_updates = 0
 
     def save_state(self):
-        self.saved = [[p.copy() for p in block] for block in (self.W, self.b, *self.slots)]
+        self.saved = copy.deepcopy((self.W, self.b, self.slots, self.n_updates))
 
     def restore_state(self):
-        self.W, self.b, *self.slots = [[p.copy() for p in block] for block in self.saved]
+        self.W, self.b, self.slots, self.n_updates = copy.deepcopy(self.saved)
 
     def layers(self, X):
         """z and a of every layer."""
@@ -195,6 +206,11 @@ class Stack:
 
     def forward(self, X, out, n_threads):
         out[...] = self.layers(X)[-1][1]
+
+    def forward_small(self, X, out, most):
+        out = np.empty((len(X), len(self.b[-1]))) if out is None else out
+        self.forward(X, out, 1)
+        return out
 
     def evaluate(self, X, y, losses, hits, n_threads):
         for chunk in range(len(losses)):
@@ -229,9 +245,10 @@ class Stack:
             losses, hits, dW, db = self.loss_and_gradient(X[batch], y[batch])
             if not np.isfinite(losses.sum()):
                 return step, True
+            self.n_updates += 1
             for layer in range(self.n_layers):
-                update(w=self.W[layer], dw=dW[layer], slot=self.slots[0][layer], **rule)
-                update(w=self.b[layer], dw=db[layer], slot=self.slots[1][layer], **rule | {"weight_decay": 0, "l2": 0})
+                update(rule, self.n_updates, self.W[layer], dW[layer], self.slots[0][layer])
+                update(rule | {"weight_decay": 0, "l2": 0}, self.n_updates, self.b[layer], db[layer], self.slots[1][layer])
             totals += losses.sum(), hits.sum()
             step += 1
             if time.monotonic() > deadline:

@@ -11,7 +11,42 @@ import numpy as np
 
 from fastbp.errors import DivergenceError
 
-SLICE_SECONDS = 0.05
+SLICE_SECONDS = 0.05        # Ctrl-C is answered within 200 ms
+PROBE_SECONDS = 0.005
+
+
+class Team:
+    """How many threads the next slice gets: all that the call may use, or one, as a step has lately been quicker.
+
+    Where the work of a step is near the cost of two barriers, or another process wants the same core, no rule knows
+    beforehand. Results do not depend on the threads, so a fit may try: a short slice of the other size now and then,
+    which takes 2 % of the time at most.
+    """
+
+    def __init__(self, n_threads, may_change):
+        self.sizes = (n_threads, 1) if may_change and n_threads > 1 else (n_threads,)
+        self.step_seconds = {}
+        self.next_probe = 0.0
+
+    @property
+    def best(self):
+        return min(self.sizes, key=lambda size: self.step_seconds.get(size, 0.0))
+
+    def choose(self):
+        """Threads of the next slice, and for how many seconds."""
+        if len(self.sizes) == 1:
+            return self.sizes[0], SLICE_SECONDS
+        unknown = [size for size in self.sizes if size not in self.step_seconds]
+        if unknown:
+            return unknown[0], PROBE_SECONDS
+        if time.perf_counter() < self.next_probe:
+            return self.best, SLICE_SECONDS
+        return max(self.sizes, key=self.step_seconds.get), PROBE_SECONDS
+
+    def record(self, size, n_steps, seconds, was_probe):
+        self.step_seconds[size] = seconds / max(n_steps, 1)
+        if was_probe:
+            self.next_probe = time.perf_counter() + 50 * seconds
 
 
 @dataclass
@@ -23,7 +58,7 @@ class Run:
     y: np.ndarray
     batch_size: int
     update: dict            #: core.Update
-    n_threads: int
+    team: Team
     seed: int
     shuffle: bool
 
@@ -41,8 +76,11 @@ class Run:
         """Takes steps first..last of an epoch. Returns the step it stands before, if it diverged, loss sum and hits."""
         totals, diverged, step = np.zeros(2), False, first
         while step < last and not diverged:
-            step, diverged = self.stack.train(self.X, self.y, order, self.batch_size, step, last, self.update,
-                                              SLICE_SECONDS, totals, self.n_threads)
+            size, seconds = self.team.choose()
+            started, before = time.perf_counter(), step
+            step, diverged = self.stack.train(self.X, self.y, order, self.batch_size, step, last, self.update, seconds,
+                                              totals, size)
+            self.team.record(size, step - before, time.perf_counter() - started, seconds < SLICE_SECONDS)
         return step, diverged, totals
 
     def epoch(self, number):
@@ -53,16 +91,16 @@ class Run:
         step, diverged, totals = self.steps(order, 0, self.n_steps)
         if diverged or not self.stack.finite():
             self.give_up(number, order, step, diverged)
-        return totals[0], int(totals[1]), time.perf_counter() - started
+        return float(totals[0]), int(totals[1]), time.perf_counter() - started
 
     def one_step(self):
-        """The whole of X as one step. Returns the loss sum; a step whose loss is not finite is not taken."""
+        """The whole of X as one step. Returns the loss sum."""
         order = np.arange(len(self.X))
+        self.stack.save_state()
         step, diverged, totals = self.steps(order, 0, 1)
-        if diverged:
-            layer = self.stack.not_finite(len(order))
-            raise DivergenceError(_explain(self, 0, step, layer, order), epoch=0, step=step, layer=layer)
-        return totals[0]
+        if diverged or not self.stack.finite():
+            self.give_up(0, order, step, diverged)
+        return float(totals[0])
 
     def give_up(self, number, order, step, diverged):
         """Leaves the last finite parameters and says where they were lost.
@@ -70,12 +108,16 @@ class Run:
         A loss that is not finite stops a step before its update. If an update itself overflowed, the epoch is replayed
         to the step before that one: the same bits, at most an epoch of time, and nothing to pay while all is well.
         """
-        batch = order[step * self.batch_size:(step + 1) * self.batch_size]
-        layer = self.stack.not_finite(len(batch)) if diverged else None
+        layer = self.stack.not_finite(len(self.batch(order, step))) if diverged else None
         if not self.stack.finite():
             step = self.rewind(order, step)
             layer = None
-        raise DivergenceError(_explain(self, number, step, layer, batch), epoch=number, step=step, layer=layer)
+        message = _explain(self, number, step, layer, self.batch(order, step))
+        raise DivergenceError(message, epoch=number, step=step, layer=layer)
+
+    def batch(self, order, step):
+        """The samples of a step."""
+        return order[step * self.batch_size:(step + 1) * self.batch_size]
 
     def rewind(self, order, step):
         """Back to before the first update that left a parameter that is not finite; returns that step."""
@@ -93,19 +135,35 @@ def _explain(run, epoch, step, layer, batch):
     where = f"epoch {epoch + 1}, step {step + 1} of {run.n_steps}"
     kept = "the parameters are those before this step, all finite"
     cure = "try a smaller learning_rate, or scale X to about unit variance"
+    what = f"the loss of {where} is not finite" if layer is not None else (
+        f"the update of {where} leaves numbers that are not finite")
+    with np.errstate(over="ignore"):
+        bad = next((i for i in batch if not np.isfinite(run.X[i].astype(run.stack.dtype)).all()), None)
+    if bad is not None:
+        return f"{what}, because X row {bad} is not ({run.stack.dtype}); {kept}"
     if layer is None:
-        return f"the update of {where} leaves numbers that are not finite; {kept}; {cure}"
-    if layer < 0:
-        with np.errstate(over="ignore"):
-            bad = next(i for i in batch if not np.isfinite(run.X[i].astype(run.stack.dtype)).all())
-        return f"the loss of {where} is not finite, because X row {bad} is not ({run.stack.dtype}); {kept}"
+        return f"{what}; {kept}; {cure}"
     at = f"layer {layer}" if layer < run.stack.n_layers else "the loss itself"
-    return f"the loss of {where} is not finite, first in {at}; {kept}; {cure}"
+    return f"{what}, first in {at}; {kept}; {cure}"
 
 
-def evaluate(stack, X, y, n_threads):
-    """Mean loss and share of hits over the samples."""
+def evaluate(stack, X, y, flops, n_threads):
+    """Mean loss and share of hits over the samples; `flops` of one sample sizes the slices."""
     n_chunks = -(-len(X) // stack.chunk_size)
     losses, hits = np.empty(n_chunks), np.empty(n_chunks, np.int64)
-    stack.evaluate(X, y, losses, hits, n_threads)
+    for part in slices(stack, len(X), flops):
+        chunks = slice(part.start // stack.chunk_size, -(-part.stop // stack.chunk_size))
+        stack.evaluate(X[part], y[part], losses[chunks], hits[chunks], n_threads)
     return float(losses.sum()) / len(X), int(hits.sum()) / len(X)
+
+
+def forward(stack, X, out, flops, n_threads):
+    """Raw outputs into out."""
+    for part in slices(stack, len(X), flops):
+        stack.forward(X[part], out[part], n_threads)
+
+
+def slices(stack, n_samples, flops):
+    """Parts of the samples, whole chunks of some 2 GFLOP in all: between two of them Python looks at Ctrl-C."""
+    size = stack.chunk_size * max(1, int(2e9 / (flops * stack.chunk_size)))
+    return [slice(first, min(first + size, n_samples)) for first in range(0, n_samples, size)]

@@ -3,8 +3,10 @@
 Contents, from the ground up. Each room uses only the rooms above it.
 """
 
+import numpy
+
 from cython.parallel cimport parallel, threadid
-from libc.math cimport INFINITY, NAN, isfinite, log
+from libc.math cimport INFINITY, NAN, isfinite, log, pow, sqrt
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 

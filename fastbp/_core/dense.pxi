@@ -5,7 +5,8 @@ cdef struct Layer:
     int activation
     real* w             # (panels out, n_in + 1, LINE): weights, then the bias row
     real* wt            # (panels in, n_out | 1, LINE), or NULL for the first layer, which needs no dX
-    real* slot          # like w, or NULL
+    real* slot          # what the rule keeps, like w; slot2 is a second one
+    real* slot2
     real* z             # (panels out, height, LINE); z is a where the derivative does not need it
     real* a
     real* dz
@@ -68,7 +69,8 @@ cdef void update_block(const Layer* layer, const real* x, Py_ssize_t panel, Py_s
     product_features(&p, rows, q1 - q)
     for j in range(q, q1):
         at = j * weights_panel(layer) + i * LINE * LINE
-        update_span(rule, layer.w + at, dw.x + (j - q) * LINE * LINE, layer.slot + at, rows * LINE)
+        update_span(rule, layer.w + at, dw.x + (j - q) * LINE * LINE, layer.slot + at, layer.slot2 + at,
+                    rows * LINE)
         if layer.wt != NULL and rule.rule != GRADIENT:
             transpose_block(layer, i, j)
 
@@ -105,7 +107,7 @@ cdef void update_bias(const Layer* layer, Py_ssize_t panel, Py_ssize_t batch_siz
                 total = total + load(layer.dz + j * panel + r * LINE + v * VL)
             store(db.x + v * VL, total)
         at = j * weights_panel(layer) + layer.n_in * LINE
-        update_span(&plain, layer.w + at, db.x, layer.slot + at, LINE)
+        update_span(&plain, layer.w + at, db.x, layer.slot + at, layer.slot2 + at, LINE)
 
 
 cdef void transpose_weights(const Layer* layer) noexcept nogil:

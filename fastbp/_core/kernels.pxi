@@ -57,21 +57,25 @@ def link(Loss loss, real[:, ::1] raw not None):
             link_row(loss, &raw[r, 0], raw.shape[1])
 
 
-def update(Rule rule, real[::1] w not None, const real[::1] dw not None, real[::1] slot not None, real learning_rate,
-           real momentum, real weight_decay, real l2):
-    """One update of w, and of the velocity in `slot`, which SGD does not touch."""
-    cdef Update u = Update(rule, learning_rate, momentum, weight_decay, l2)
-    cdef Line w_line = ZERO_LINE, dw_line = ZERO_LINE, slot_line = ZERO_LINE
+def update(Update rule, long long t, real[::1] w not None, const real[::1] dw not None, real[:, ::1] slots not None):
+    """Update number t = 1, 2, ... of w, and of the two slots (2, n), of which a rule uses as many as it has."""
+    cdef Update u = at_step(&rule, t)
+    cdef Line w_line = ZERO_LINE, dw_line = ZERO_LINE
+    cdef Line[2] slot_lines
     cdef Py_ssize_t q, i, n
+    cdef int s
     with nogil:
         for q in range(n_panels(w.shape[0])):
             i, n = q * LINE, min(<Py_ssize_t>LINE, w.shape[0] - q * LINE)
             memcpy(w_line.x, &w[i], n * sizeof(real))
             memcpy(dw_line.x, &dw[i], n * sizeof(real))
-            if rule != SGD: memcpy(slot_line.x, &slot[i], n * sizeof(real))
-            update_span(&u, w_line.x, dw_line.x, slot_line.x, LINE)
+            for s in range(2):
+                slot_lines[s] = ZERO_LINE
+                memcpy(slot_lines[s].x, &slots[s, i], n * sizeof(real))
+            update_span(&u, w_line.x, dw_line.x, slot_lines[0].x, slot_lines[1].x, LINE)
             memcpy(&w[i], w_line.x, n * sizeof(real))
-            if rule != SGD: memcpy(&slot[i], slot_line.x, n * sizeof(real))
+            for s in range(n_slots(u.rule)):
+                memcpy(&slots[s, i], slot_lines[s].x, n * sizeof(real))
 
 
 def dense_forward(X not None, const real[:, ::1] W not None, const real[::1] b not None, Activation activation,
@@ -80,7 +84,8 @@ def dense_forward(X not None, const real[:, ::1] W not None, const real[::1] b n
     cdef Py_ssize_t n_rows = a.shape[0], panel = (n_rows | 1) * LINE
     cdef Memory x = packed(X, n_rows | 1), z_panels = Memory(n_panels(W.shape[1]) * panel)
     cdef Memory a_panels = Memory(z_panels.n), w = packed_weights(W, b)
-    cdef Layer layer = Layer(W.shape[0], W.shape[1], activation, w.data, NULL, NULL, z_panels.data, a_panels.data, NULL)
+    cdef Layer layer = Layer(W.shape[0], W.shape[1], activation, w.data, NULL, NULL, NULL, z_panels.data, a_panels.data,
+                             NULL)
     with nogil:
         dense_forward_panels(&layer, x.data, panel, n_rows, n_threads)
     unpack_rows(z_panels.data, panel, n_rows, layer.n_out, &z[0, 0], layer.n_out)
@@ -96,9 +101,9 @@ def dense_backward(X not None, const real[:, ::1] W not None, z not None, a not 
     cdef Memory x = packed(X, height), dx = Memory(x.n), z_panels = packed(z, height), a_panels = packed(a, height)
     cdef Memory dz = packed(da, height), w = packed_weights(W, db), gradient = Memory(w.n)
     cdef Memory wt = Memory(n_panels(n_in) * (n_out | 1) * LINE)
-    cdef Layer layer = Layer(n_in, n_out, activation, w.data, wt.data, gradient.data, z_panels.data, a_panels.data,
-                             dz.data)
-    cdef Layer below = Layer(0, n_in, IDENTITY, NULL, NULL, NULL, x.data, x.data, dx.data)
+    cdef Layer layer = Layer(n_in, n_out, activation, w.data, wt.data, gradient.data, gradient.data, z_panels.data,
+                             a_panels.data, dz.data)
+    cdef Layer below = Layer(0, n_in, IDENTITY, NULL, NULL, NULL, NULL, x.data, x.data, dx.data)
     with nogil:
         backward_span(activation, layer.z, layer.a, layer.dz, n_panels(n_out) * height * LINE)
         transpose_weights(&layer)

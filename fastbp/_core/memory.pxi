@@ -4,19 +4,72 @@ from cpython.buffer cimport (Py_buffer, PyBUF_FORMAT, PyBUF_STRIDES, PyBuffer_Re
 
 
 cdef class Memory:
-    """n reals, zero, aligned to a page; freed with the object."""
+    """n reals, zero unless it is scratch, aligned to a line at least; freed with the object."""
     cdef real* data
     cdef Py_ssize_t n
 
-    def __cinit__(self, Py_ssize_t n):
+    def __cinit__(self, Py_ssize_t n, bint scratch=False):
         self.n = n
         self.data = <real*>aligned_malloc(max(n, LINE) * sizeof(real))
         if self.data == NULL:
             raise MemoryError(f"cannot allocate {n * sizeof(real):,} bytes")
-        memset(self.data, 0, max(n, LINE) * sizeof(real))
+        if not scratch:
+            memset(self.data, 0, max(n, LINE) * sizeof(real))
 
     def __dealloc__(self):
         aligned_release(self.data)
+
+
+cdef bint is_plain(const Py_buffer* buffer, Py_ssize_t n_columns) noexcept:
+    """Rows that the core reads where they stand: native float32 or float64, aligned, each row contiguous."""
+    if buffer.ndim != 2 or buffer.format == NULL or (n_columns >= 0 and buffer.shape[1] != n_columns):
+        return False
+    if not (buffer.format[0] == c"f" or buffer.format[0] == c"d") or buffer.format[1] != 0:
+        return False
+    return (buffer.strides[1] == buffer.itemsize and buffer.strides[0] % buffer.itemsize == 0
+            and <size_t>buffer.buf % buffer.itemsize == 0)
+
+
+cdef Memory copied(Memory source, Memory target):
+    if source is None:
+        return None
+    if target is None:
+        target = Memory(source.n)
+    memcpy(target.data, source.data, source.n * sizeof(real))
+    return target
+
+
+cdef bint all_finite(Memory block) noexcept nogil:
+    """0 x is 0 but for infinities and NaN; a sum of zeros is 0. n is a multiple of LINE."""
+    cdef vec total = splat(0)
+    cdef Line line
+    cdef Py_ssize_t i
+    cdef int v
+    for i in range(block.n // VL):
+        total = total + load(block.data + i * VL) * splat(0)
+    store(line.x, total)
+    for v in range(VL):
+        if line.x[v] != 0:
+            return False
+    return True
+
+
+cdef bint finite(const real* panels, Py_ssize_t panel, Py_ssize_t n_rows, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t r, i
+    for i in range(n):
+        for r in range(n_rows):
+            if not isfinite(<double>panels[(i // LINE) * panel + r * LINE + i % LINE]):
+                return False
+    return True
+
+
+cdef bint lent(array, Py_buffer* buffer):
+    """Whether Python lends the array's memory; not every dtype has a buffer."""
+    try:
+        PyObject_GetBuffer(array, buffer, PyBUF_STRIDES | PyBUF_FORMAT)
+        return True
+    except (TypeError, ValueError, BufferError):
+        return False
 
 
 cdef class Source:
@@ -26,12 +79,9 @@ cdef class Source:
 
     def __cinit__(self, array):
         PyObject_GetBuffer(array, &self.buffer, PyBUF_STRIDES | PyBUF_FORMAT)
-        cdef char kind = self.buffer.format[0] if self.buffer.format != NULL else c"?"
-        if self.buffer.ndim != 2 or kind not in (c"f", c"d") or self.buffer.strides[1] != self.buffer.itemsize:
+        if not is_plain(&self.buffer, -1):
             raise ValueError("expected rows of contiguous float32 or float64")
-        self.rows.data = <const char*>self.buffer.buf
-        self.rows.stride = self.buffer.strides[0]
-        self.rows.is_double = kind == c"d"
+        self.rows = Rows(<const char*>self.buffer.buf, self.buffer.strides[0], self.buffer.format[0] == c"d")
 
     def __dealloc__(self):
         PyBuffer_Release(&self.buffer)

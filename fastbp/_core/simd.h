@@ -10,6 +10,12 @@
 #define FASTBP_SIMD_H
 #include <stdint.h>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
 #define INLINE static inline __attribute__((always_inline))
 
 #if FASTBP_F64
@@ -53,6 +59,18 @@ INLINE vec vcopysign(vec x, vec sign)
 {
     return from_bits((as_bits(x) & ~SIGN_BIT) | (as_bits(sign) & SIGN_BIT));
 }
+
+/* The one operation that GNU vectors lack. */
+#if defined(__aarch64__)
+#define SQRT_OF(x) (FASTBP_F64 ? (vec)vsqrtq_f64((float64x2_t)x) : (vec)vsqrtq_f32((float32x4_t)x))
+#elif FASTBP_VECTOR_BYTES == 64
+#define SQRT_OF(x) (FASTBP_F64 ? (vec)_mm512_sqrt_pd((__m512d)x) : (vec)_mm512_sqrt_ps((__m512)x))
+#elif FASTBP_VECTOR_BYTES == 32
+#define SQRT_OF(x) (FASTBP_F64 ? (vec)_mm256_sqrt_pd((__m256d)x) : (vec)_mm256_sqrt_ps((__m256)x))
+#else
+#define SQRT_OF(x) (FASTBP_F64 ? (vec)_mm_sqrt_pd((__m128d)x) : (vec)_mm_sqrt_ps((__m128)x))
+#endif
+INLINE vec vsqrt(vec x) { return SQRT_OF(x); }
 
 /* 1.5 * 2^MANTISSA: adding it to |x| < 2^(MANTISSA-1) rounds x to an integer, half to even, which then stands in the
  * low bits. Sound because the build never passes -ffast-math. */

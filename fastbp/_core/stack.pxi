@@ -10,6 +10,8 @@ cdef class Stack:
     cdef Layer* layers
     cdef Memory params, slots, saved_params, saved_slots, gradients, transposed, workspace
     cdef Py_ssize_t capacity            # samples that the workspace holds
+    cdef Py_ssize_t widest              # of the layers and the input
+    cdef long long n_updates, saved_updates
     cdef double* losses
     cdef unsigned char* hits
 
@@ -25,6 +27,7 @@ cdef class Stack:
             layer = &self.layers[l]
             layer.n_in, layer.n_out, layer.activation = sizes[l], sizes[l + 1], activations[l]
             n_reals += n_panels(layer.n_out) * weights_panel(layer)
+        self.widest = max(sizes)
         self.params = Memory(n_reals)
         self.layers[0].w = self.params.data
         for l in range(1, self.net.n_layers):
@@ -38,18 +41,21 @@ cdef class Stack:
         free(self.hits)
 
     cdef void place_slots(self, Memory block):
-        """Points every layer's slot into a block laid out like the parameters; without one, at the parameters: a rule
-        that has no slot does not look at it."""
-        cdef real* data = block.data if block is not None else self.params.data
+        """Points every layer's slots into a block of one or two slots, each laid out like the parameters; without one,
+        at the parameters: a rule does not look at slots that it does not have."""
+        cdef Memory at = block if block is not None else self.params
         for l in range(self.net.n_layers):
-            self.layers[l].slot = data + (self.layers[l].w - self.params.data)
+            self.layers[l].slot = at.data + (self.layers[l].w - self.params.data)
+            self.layers[l].slot2 = self.layers[l].slot + (at.n - self.params.n)
 
     @property
     def dtype(self):
+        """Of the parameters and of all arithmetic."""
         return "float64" if FASTBP_F64 else "float32"
 
     @property
     def n_layers(self):
+        """Dense layers."""
         return self.net.n_layers
 
     @property
@@ -67,9 +73,11 @@ cdef class Stack:
             transpose_weights(it)
 
     def get_parameters(self, int layer, real[:, ::1] W not None, real[::1] b not None):
+        """Writes one layer's weights (n_in, n_out) and bias (n_out,) into W and b."""
         self.unpack(layer, self.layers[layer].w, W, b)
 
     def get_gradient(self, int layer, real[:, ::1] dW not None, real[::1] db not None):
+        """Writes what `gradient` found for one layer into dW and db."""
         self.unpack(layer, self.gradients.data + (self.layers[layer].w - self.params.data), dW, db)
 
     cdef void unpack(self, int layer, const real* panels, real[:, ::1] W, real[::1] b):
@@ -80,17 +88,21 @@ cdef class Stack:
     def reset_slots(self, Rule rule):
         """Forgets the optimizer's state and makes room for a rule's."""
         self.saved_slots = None
-        self.slots = Memory(self.params.n) if rule != SGD else None
+        self.slots = Memory(n_slots(rule) * self.params.n) if n_slots(rule) else None
+        self.n_updates = 0
         self.place_slots(self.slots)
 
     def save_state(self):
         """Keeps a copy of parameters and slots for `restore_state`."""
         self.saved_params = copied(self.params, self.saved_params)
         self.saved_slots = copied(self.slots, self.saved_slots)
+        self.saved_updates = self.n_updates
 
     def restore_state(self):
+        """Goes back to what `save_state` kept."""
         copied(self.saved_params, self.params)
         copied(self.saved_slots, self.slots)
+        self.n_updates = self.saved_updates
         for l in range(1, self.net.n_layers):
             if self.layers[l].wt != NULL:
                 transpose_weights(&self.layers[l])
@@ -105,6 +117,34 @@ cdef class Stack:
             job.out = &out[0, 0]
             self.infer(&job, n_threads)
 
+    def forward_small(self, X, out, Py_ssize_t most):
+        """`forward` in one thread for at most `most` samples, checked here in C so that one sample takes a microsecond.
+
+        None if X is not plain (float32 or float64, native, aligned, rows contiguous, n_in columns) or out, if given, not
+        a matching array: the boundary in Python then converts or explains.
+        """
+        cdef Py_buffer x, y
+        cdef Inference job
+        cdef Py_ssize_t n_in = self.layers[0].n_in, n_out = self.layers[self.net.n_layers - 1].n_out
+        memset(&x, 0, sizeof(Py_buffer))
+        memset(&y, 0, sizeof(Py_buffer))
+        memset(&job, 0, sizeof(Inference))
+        try:
+            if not (lent(X, &x) and is_plain(&x, n_in) and 0 < x.shape[0] <= most):
+                return None
+            if out is None:
+                out = numpy.empty((x.shape[0], n_out), self.dtype)
+            if not (lent(out, &y) and is_plain(&y, n_out) and y.shape[0] == x.shape[0] and not y.readonly
+                    and y.itemsize == sizeof(real) and y.strides[0] == n_out * y.itemsize):
+                return None
+            job.n_samples, job.out = x.shape[0], <real*>y.buf
+            job.x = Rows(<const char*>x.buf, x.strides[0], x.format[0] == c"d")
+            self.infer(&job, 1)
+            return out
+        finally:
+            PyBuffer_Release(&x)        # of what was not lent there is nothing to release
+            PyBuffer_Release(&y)
+
     def evaluate(self, X not None, y not None, double[::1] losses not None, long long[::1] hits not None,
                  int n_threads):
         """Sums of the loss and of the hits over each chunk of `chunk_size` samples."""
@@ -117,11 +157,11 @@ cdef class Stack:
         self.infer(&job, n_threads)
 
     cdef void infer(self, Inference* job, int n_threads) except *:
-        cdef Py_ssize_t widest = self.layers[0].n_in
-        for l in range(self.net.n_layers):
-            widest = max(widest, self.layers[l].n_out)
-        cdef Memory scratch = Memory(n_threads * 3 * n_panels(widest) * (CHUNK + 1) * LINE)
-        job.net, job.scratch, job.width = &self.net, scratch.data, n_panels(widest)
+        cdef Memory scratch
+        job.net, job.panel = &self.net, (min(job.n_samples, <Py_ssize_t>CHUNK) | 1) * LINE
+        job.buffer = n_panels(self.widest) * job.panel
+        scratch = Memory(n_threads * 3 * job.buffer, True)
+        job.scratch = scratch.data
         with nogil:
             infer(job, n_threads)
 
@@ -171,7 +211,7 @@ cdef class Stack:
         self.prepare(batch_size)
         job.net, job.batch_size = &self.net, batch_size
         job.x_panels, job.panel = self.workspace.data, (self.capacity | 1) * LINE
-        job.losses, job.hits = self.losses, self.hits
+        job.losses, job.hits, job.n_updates = self.losses, self.hits, self.n_updates
         job.total_loss, job.total_hits, job.late, job.diverged = 0, 0, False, False
         memset(&job.barrier, 0, sizeof(barrier_t))
 
@@ -194,6 +234,7 @@ cdef class Stack:
         with nogil:
             train(&job, n_threads)
         totals[0], totals[1] = job.total_loss, job.total_hits
+        self.n_updates = job.n_updates
         return job.step, job.diverged
 
     def gradient(self, X not None, y not None, int n_threads):
@@ -204,22 +245,18 @@ cdef class Stack:
         self.start(&job, len(X))
         job.x, job.y, job.order, job.n_samples = source.rows, target.targets, NULL, job.batch_size
         job.step, job.last, job.deadline = 0, 1, INFINITY
-        job.rule = Update(GRADIENT, 0, 0, 0, 0)
+        job.rule = Update(GRADIENT, 0, 0, 0, 0, 0, 0, 0)
         if self.gradients is None:
             self.gradients = Memory(self.params.n)
         self.place_slots(self.gradients)
         with nogil:
             train(&job, n_threads)
         self.place_slots(self.slots)
-        return job.total_loss / job.n_samples if not job.diverged else NAN
+        return job.total_loss / job.n_samples
 
     def finite(self):
-        """Whether every parameter is."""
-        cdef Py_ssize_t i
-        for i in range(self.params.n):
-            if not isfinite(<double>self.params.data[i]):
-                return False
-        return True
+        """Whether every parameter is, and all that the optimizer keeps."""
+        return all_finite(self.params) and (self.slots is None or all_finite(self.slots))
 
     def not_finite(self, Py_ssize_t batch_size):
         """First layer with a number that is not finite in the last batch; -1 for its X, n_layers for the loss alone."""
@@ -230,22 +267,3 @@ cdef class Stack:
             if not finite(self.layers[l].a, panel, batch_size, self.layers[l].n_out):
                 return l
         return self.net.n_layers
-
-
-cdef Memory copied(Memory source, Memory target):
-    if source is None:
-        return None
-    if target is None:
-        target = Memory(source.n)
-    memcpy(target.data, source.data, source.n * sizeof(real))
-    return target
-
-
-cdef bint finite(const real* panels, Py_ssize_t panel, Py_ssize_t n_rows, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t r, i
-    for i in range(n):
-        for r in range(n_rows):
-            if not isfinite(<double>panels[(i // LINE) * panel + r * LINE + i % LINE]):
-                return False
-    return True
-

@@ -17,6 +17,7 @@ cdef struct Training:
     Py_ssize_t n_samples, batch_size
     Py_ssize_t step, last           # next step, and the one to stop before
     Update rule
+    long long n_updates             # since the slots were zero
     real* x_panels                  # the batch, gathered
     Py_ssize_t panel                # reals in a panel of the batch
     double* losses                  # of each sample of the batch
@@ -49,12 +50,12 @@ cdef void run_batch(Training* job, const long long* order, Py_ssize_t size, Py_s
         backward_rows(&net.layers[l], &net.layers[l - 1], job.panel, first, last)
 
 
-cdef void update_share(Training* job, Py_ssize_t size, int thread, int n_threads) noexcept nogil:
+cdef void update_share(Training* job, const Update* rule, Py_ssize_t size, int thread, int n_threads) noexcept nogil:
     """This thread's share of every layer's blocks of dW."""
     cdef const real* x = job.x_panels
     cdef int l
     for l in range(job.net.n_layers):
-        update_weights(&job.net.layers[l], x, job.panel, size, &job.rule, thread, n_threads)
+        update_weights(&job.net.layers[l], x, job.panel, size, rule, thread, n_threads)
         x = job.net.layers[l].a
 
 
@@ -64,6 +65,8 @@ cdef void train_thread(Training* job, int thread, int n_threads) noexcept nogil:
     cdef const long long* order
     cdef double total
     cdef bint stop = False
+    cdef Update rule
+    cdef long long t = job.n_updates
     step = job.step
     while step < job.last and not stop:
         start = step * job.batch_size
@@ -77,16 +80,18 @@ cdef void train_thread(Training* job, int thread, int n_threads) noexcept nogil:
         total = 0
         for r in range(size):
             total += job.losses[r]
-        if not isfinite(total):
+        if not isfinite(total) and job.rule.rule != GRADIENT:
             job.diverged = True
             return
-        update_share(job, size, thread, n_threads)
         step += 1
+        t += 1
+        rule = at_step(&job.rule, t)
+        update_share(job, &rule, size, thread, n_threads)
         if thread == 0:
             job.total_loss += total
             for r in range(size):
                 job.total_hits += job.hits[r]
-            job.step = step
+            job.step, job.n_updates = step, t
         barrier_wait(&job.barrier, n_threads)
 
 
@@ -112,18 +117,18 @@ cdef struct Inference:
     real* out                       # raw outputs (n_samples, n_out), or NULL
     double* losses                  # sum of each chunk, or NULL: then y is not looked at
     long long* hits
-    real* scratch                   # three buffers of `width` panels a thread
-    Py_ssize_t width
+    real* scratch                   # three buffers a thread, for x or a, a or x, and draw
+    Py_ssize_t panel, buffer        # reals in a panel of a chunk, and in a buffer
 
 
 cdef void infer_chunk(Inference* job, Py_ssize_t chunk, real* scratch) noexcept nogil:
     """Forward through two buffers in turn; the third takes draw, which nobody reads."""
     cdef Layer layer
     cdef Net* net = job.net
-    cdef Py_ssize_t size = min(<Py_ssize_t>CHUNK, job.n_samples - chunk * CHUNK), panel = (CHUNK + 1) * LINE
+    cdef Py_ssize_t size = min(<Py_ssize_t>CHUNK, job.n_samples - chunk * CHUNK), panel = job.panel
     cdef Py_ssize_t n_out = net.layers[net.n_layers - 1].n_out
     cdef real* x = scratch
-    cdef real* a = scratch + job.width * panel
+    cdef real* a = scratch + job.buffer
     cdef Rows rows = job.x
     cdef int l
     rows.data += chunk * CHUNK * rows.stride
@@ -136,7 +141,7 @@ cdef void infer_chunk(Inference* job, Py_ssize_t chunk, real* scratch) noexcept 
     if job.out != NULL:
         unpack_rows(x, panel, size, n_out, job.out + chunk * CHUNK * n_out, n_out)
     if job.losses != NULL:
-        score_chunk(job, chunk, x, scratch + 2 * job.width * panel, panel, size, n_out)
+        score_chunk(job, chunk, x, scratch + 2 * job.buffer, panel, size, n_out)
 
 
 cdef void score_chunk(Inference* job, Py_ssize_t chunk, const real* raw, real* draw, Py_ssize_t panel, Py_ssize_t size,
@@ -159,7 +164,7 @@ cdef void score_chunk(Inference* job, Py_ssize_t chunk, const real* raw, real* d
 
 cdef void infer_thread(Inference* job, int thread, int n_threads) noexcept nogil:
     cdef Py_ssize_t n_chunks = (job.n_samples + CHUNK - 1) // CHUNK, chunk
-    cdef real* scratch = job.scratch + thread * 3 * job.width * (CHUNK + 1) * LINE
+    cdef real* scratch = job.scratch + thread * 3 * job.buffer
     for chunk in range(part(n_chunks, n_threads, thread), part(n_chunks, n_threads, thread + 1)):
         infer_chunk(job, chunk, scratch)
 
@@ -188,7 +193,7 @@ cdef void dense_forward_panels(const Layer* layer, const real* x, Py_ssize_t pan
 cdef void dense_backward_panels(const Layer* layer, const Layer* below, Py_ssize_t panel, Py_ssize_t n_rows,
                                 int n_threads) noexcept nogil:
     """dX by rows and dW by blocks; neither needs the other."""
-    cdef Update rule = Update(GRADIENT, 0, 0, 0, 0)
+    cdef Update rule = Update(GRADIENT, 0, 0, 0, 0, 0, 0, 0)
     cdef int t, team
     if n_threads == 1:
         backward_rows(layer, below, panel, 0, n_rows)

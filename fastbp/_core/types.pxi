@@ -26,6 +26,7 @@ cdef extern from "simd.h" nogil:
     vec where_less(vec a, vec b, vec x, vec y)
     vec vabs(vec x)
     vec vcopysign(vec x, vec sign)
+    vec vsqrt(vec x)
     vec vround(vec x)
     vec vldexp(vec x, vec n)
     vec vexponent(vec x)

@@ -1,0 +1,1 @@
+"""The suites that asv runs. `common.py` has the cases and the data."""
