@@ -7,7 +7,8 @@ from fastbp._threads import get_num_threads, set_num_threads
 from fastbp.errors import DivergenceError, FormatError
 from fastbp.history import History
 from fastbp.kernels import dense_backward, dense_forward, sgd_update
-from fastbp.network import Dense, Network, load
+from fastbp.layers import Dense
+from fastbp.network import Network, load
 from fastbp.optimizers import SGD, Adam
 
 __all__ = [

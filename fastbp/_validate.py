@@ -54,6 +54,13 @@ def count(name, value):
         raise ValueError(f"{name} must be 0 or a positive integer, not {value!r}") from None
 
 
+def seed(value):
+    """An integer of 64 bits."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or not 0 <= value < 2**64:
+        raise ValueError(f"seed must be an integer from 0 to 2**64 - 1, or None, not {value!r}")
+    return int(value)
+
+
 def sequence(name, value, what):
     """A list, tuple or array."""
     if not isinstance(value, (list, tuple, np.ndarray)):

@@ -70,7 +70,9 @@ def dense_backward(X, W, da, activation="identity", z=None, *, out=None, n_threa
     if z is None and activation != "identity":
         raise ValueError(f"z must be given for {activation}: the X W + b that dense_forward(..., z=...) fills")
     z = da if z is None else _validate.matrix("z", z, (n_samples, n_out), dtype)
-    dX, dW, db = out if out is not None else (None, None, None)
+    if out is not None and (not isinstance(out, (tuple, list)) or len(out) != 3):
+        raise TypeError(f"out must be three arrays (dX, dW, db), not {out!r}")
+    dX, dW, db = out or (None, None, None)
     dX, dW = _validate.output("dX", dX, X.shape, dtype), _validate.output("dW", dW, W.shape, dtype)
     db = _validate.output("db", db, (n_out,), dtype)
     if not n_samples:
@@ -109,12 +111,13 @@ def sgd_update(w, dw, velocity=None, *, learning_rate=0.1, momentum=0.0, nestero
     dw = _validate.matrix("dw", dw, w.shape, w.dtype)
     if velocity is None and momentum:
         raise ValueError("velocity must be given with momentum: an array like w, zero at first")
+    velocity = _validate.output("velocity", velocity, w.shape, w.dtype).reshape(-1)
     slots = np.zeros((2, w.size), w.dtype)
     if momentum:
-        slots[0] = _validate.output("velocity", velocity, w.shape, w.dtype).reshape(-1)
+        slots[0] = velocity
     core(w.dtype.name).update(optimizer.update(), 1, w.reshape(-1), dw.reshape(-1), slots)
     if momentum:
-        velocity.reshape(-1)[:] = slots[0]
+        velocity[:] = slots[0]
     return w
 
 

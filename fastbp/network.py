@@ -3,42 +3,21 @@
 import secrets
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 
 from fastbp import _targets, _threads, _validate, persistence, training
 from fastbp._dispatch import ISA, core
 from fastbp.activations import ACTIVATIONS
+from fastbp.callbacks import read_callbacks, says_stop
 from fastbp.history import History
 from fastbp.initializers import INITIALIZERS, default_for
+from fastbp.layers import Dense, read_layers
 from fastbp.losses import LOSSES
-from fastbp.optimizers import OPTIMIZERS, SGD
+from fastbp.optimizers import read_optimizer
 
 
 _UNSAVED = {"_stack", "_busy", "_is_training", "_optimizer", "_small"}      # made anew by `_prepare`
-MAX_PARAMS = 2**40      # far beyond any memory, and far from where sizes in bytes overflow
-
-
-@dataclass(frozen=True)
-class Dense:
-    """A dense layer, a = f(x W + b), where a network's own settings do not suit it.
-
-    Parameters
-    ----------
-    n_out : int
-        Width of the layer.
-    activation : str, optional
-        Default: the network's for a hidden layer, "identity" for the last.
-    """
-
-    n_out: int
-    activation: str | None = None
-
-    def __post_init__(self):
-        _validate.positive_int("n_out", self.n_out)
-        if self.activation is not None:
-            _validate.one_of("activation", self.activation, ACTIVATIONS)
 
 
 class Network:
@@ -100,11 +79,11 @@ class Network:
         self._loss = LOSSES[_validate.one_of("loss", loss, LOSSES)]
         self.dtype = np.dtype(_validate.one_of("dtype", getattr(dtype, "__name__", None) or str(dtype),
                                                ("float32", "float64")))
-        self.sizes, self.activations = _read_layers(layers, activation)
+        self.sizes, self.activations = read_layers(layers, activation)
         if loss == "softmax_cross_entropy" and self.sizes[-1] < 2:
             raise ValueError("softmax_cross_entropy needs at least 2 outputs, one a class; for two classes in one "
                              "output use loss='binary_cross_entropy'")
-        self.seed = secrets.randbits(63) if seed is None else _validate_seed(seed)
+        self.seed = secrets.randbits(63) if seed is None else _validate.seed(seed)
         self.classes_ = None
         self.n_epochs = 0
         self._prepare()
@@ -239,10 +218,10 @@ class Network:
             If another thread is training this network.
         """
         epochs = _validate.positive_int("epochs", epochs)
-        optimizer = _read_optimizer(optimizer)
+        optimizer = read_optimizer(optimizer)
         X, y, classes = self._read_data(X, y)
         batch_size = min(_validate.positive_int("batch_size", batch_size), len(X))
-        callbacks = _read_callbacks(callbacks)
+        callbacks = read_callbacks(callbacks)
         threads = _threads.choose(n_threads, self._flops(batch_size, training=True), _openmp_limit(self.dtype))
         run = training.Run(self._stack, X, y, batch_size, optimizer.update(), training.Team(threads, n_threads is None),
                            self.seed, _validate.flag("shuffle", shuffle))
@@ -258,7 +237,7 @@ class Network:
                 if verbose:
                     print(f"epoch {epoch + 1}/{epochs}  {history.line()}", flush=True)
                 history.n_threads = run.team.best
-                if any([_says_stop(callback(self, history)) for callback in callbacks]):
+                if any([says_stop(callback(self, history)) for callback in callbacks]):
                     break
         return history
 
@@ -298,7 +277,7 @@ class Network:
         TypeError, ValueError, DivergenceError, RuntimeError
             See `fit`; a step whose loss is not finite is not taken.
         """
-        optimizer = _read_optimizer(optimizer)
+        optimizer = read_optimizer(optimizer)
         X, y, classes = self._read_data(X, y, classes)
         threads = _threads.choose(n_threads, self._flops(len(X), training=True), _openmp_limit(self.dtype))
         run = training.Run(self._stack, X, y, len(X), optimizer.update(), training.Team(threads, False), self.seed, False)
@@ -345,6 +324,8 @@ class Network:
                 return result
         X = _validate.rows("X", X, self.sizes[0], self.dtype)
         out = _validate.output("out", out, (len(X), self.sizes[-1]), self.dtype)
+        if np.may_share_memory(X, out):
+            raise ValueError("out must not overlap X in memory")
         training.forward(self._stack, X, out, self._flops(1), self._inference_threads(X, n_threads))
         return out
 
@@ -470,52 +451,6 @@ def load(path):
     net.set_parameters(model.weights, model.biases)
     net.classes_, net.n_epochs = model.classes, model.epochs
     return net
-
-
-def _read_layers(layers, activation):
-    """Sizes and activations of what the user gave as layers."""
-    if not isinstance(layers, (list, tuple, range, np.ndarray)) or len(layers) < 2:
-        raise ValueError(f"layers must be the number of inputs and at least one layer, such as [784, 128, 10], not {layers!r}")
-    if isinstance(layers[0], Dense):
-        raise ValueError("layers[0] must be the number of inputs, an integer, not a Dense layer")
-    sizes, activations = [_validate.positive_int("layers[0]", layers[0])], []
-    for i, layer in enumerate(layers[1:], 1):
-        if not isinstance(layer, Dense):
-            layer = Dense(_validate.positive_int(f"layers[{i}]", layer))
-        sizes.append(int(layer.n_out))
-        activations.append(layer.activation or ("identity" if i == len(layers) - 1 else activation))
-    n_params = sum((n_in + 1) * n_out for n_in, n_out in zip(sizes, sizes[1:]))
-    if n_params > MAX_PARAMS:
-        raise ValueError(f"layers make {n_params:,} parameters; at most {MAX_PARAMS:,} can be addressed")
-    return tuple(sizes), tuple(activations)
-
-
-def _validate_seed(seed):
-    if isinstance(seed, (bool, np.bool_)) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
-        raise ValueError(f"seed must be an integer from 0 to 2**64 - 1, or None, not {seed!r}")
-    return int(seed)
-
-
-def _read_optimizer(optimizer):
-    if optimizer is None:
-        return SGD()
-    if not isinstance(optimizer, tuple(OPTIMIZERS.values())):
-        names = ", ".join(f"fastbp.{kind.__name__}(...)" for kind in OPTIMIZERS.values())
-        raise TypeError(f"optimizer must be one of {names}; not {optimizer!r}")
-    return optimizer
-
-
-def _read_callbacks(callbacks):
-    callbacks = _validate.sequence("callbacks", callbacks, "callables taking (net, history)")
-    for callback in callbacks:
-        if not callable(callback):
-            raise TypeError(f"callbacks must be callables taking (net, history), not {callback!r}")
-    return callbacks
-
-
-def _says_stop(answer):
-    """Whether a callback returned True, Python's or NumPy's."""
-    return isinstance(answer, (bool, np.bool_)) and bool(answer)
 
 
 def _openmp_limit(dtype):

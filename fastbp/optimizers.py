@@ -119,3 +119,13 @@ def _update(rule, optimizer):
 
 #: every class of update rule
 OPTIMIZERS = {"sgd": SGD, "adam": Adam}
+
+
+def read_optimizer(optimizer):
+    """What the user gave, or the default."""
+    if optimizer is None:
+        return SGD()
+    if not isinstance(optimizer, tuple(OPTIMIZERS.values())):
+        names = ", ".join(f"fastbp.{kind.__name__}(...)" for kind in OPTIMIZERS.values())
+        raise TypeError(f"optimizer must be one of {names}; not {optimizer!r}")
+    return optimizer

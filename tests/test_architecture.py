@@ -16,7 +16,7 @@ FLOORS = {module: floor for floor, modules in {
     5: "cli __main__ _prepare _report",
     4: "__init__ network",
     3: "training history kernels persistence _config",
-    2: "activations losses optimizers initializers _validate _targets errors datasets tables"
+    2: "activations losses optimizers initializers layers callbacks _validate _targets errors datasets tables"
        " _files _modelfile",
     1: "_dispatch _isa _cpu _threads _version",
     0: "_core reference",

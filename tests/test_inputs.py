@@ -4,6 +4,7 @@ Every argument that takes an array meets every dtype in every memory layout and 
 that is only read ever changes, and nothing is written where it does not belong.
 """
 import array
+import contextlib
 import copy
 import functools
 from dataclasses import dataclass
@@ -336,6 +337,27 @@ def test_what_cannot_take_the_result_is_named(writer, given):
         writer.call(given, "float64")
 
 
+@pytest.mark.parametrize("out", [(), (None, None), (None,) * 4, 5], ids=str)
+def test_the_places_of_gradients_are_three(out):
+    with pytest.raises((TypeError, ValueError), match="^out must be "):
+        fastbp.dense_backward(ROWS, values("f8", (N_IN, N_OUT)), Y, out=out)
+
+
+@pytest.mark.parametrize("velocity", ["v", np.zeros(3), np.zeros(Y_SHAPE, "f4")], ids=["text", "1-d", "f4"])
+def test_a_velocity_is_looked_at_without_momentum(velocity):
+    with pytest.raises(ValueError, match="^velocity must be a writable C-contiguous float64 array of shape "):
+        fastbp.sgd_update(Y.copy(), Y, velocity)
+
+
+@pytest.mark.parametrize("shift", [0, 1, 200])
+def test_a_result_that_overlaps_its_input_is_right_or_refused(shift):
+    net = fastbp.Network([4, 4], loss="squared_error", seed=0)
+    memory = np.tile(values("f4", (5, 4)), (100, 1))
+    wanted = net.forward(memory[:300].copy())
+    with contextlib.suppress(ValueError):
+        assert net.forward(memory[:300], out=memory[shift:300 + shift]).tobytes() == wanted.tobytes()
+
+
 @pytest.mark.parametrize("dirt", [np.nan, np.inf, -0.0])
 @pytest.mark.parametrize("writer", [pytest.param(w, id=k) for k, w in WRITERS.items() if "sgd" not in k])
 def test_what_stood_in_the_result_does_not_matter(writer, dirt):
@@ -431,7 +453,8 @@ def test_what_are_no_labels_is_named(y, error, message, known):
     ([5, 7, 9], [5, 7, 8], "y row 2 is 8, which is no class of this network: 5, 7, 9"),
     ([0, 1, 2], [0, 3, 1], "y row 1 is 3, which is no class of this network: 0, 1, 2"),
     ([0, 1, 2], [0, 1, -1], "y row 2 is -1, which is no class of this network: 0, 1, 2"),
-    (["a", "b", "c"], [b"a", b"b", b"c"], "y ")])
+    (["a", "b", "c"], [b"a", b"b", b"c"], "y "),
+    ([0, 1, 2], [0, 1, 1e300], "y row 2 is 1e\\+300, which is no class")])
 def test_a_label_never_seen_is_named(call, first, then, message):
     net = classifier("float32")
     net.fit(ROWS, first * 2, epochs=1)

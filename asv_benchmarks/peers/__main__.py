@@ -24,17 +24,17 @@ from asv_benchmarks.peers.libraries import LIBRARIES, environment
 def main():
     options = parse()
     names = installed(options.libraries)
-    results = []
+    about, results = machine(), []
     for dtype in options.dtype:
         for n_threads in options.threads:
             for case in options.cases:
                 results.append(run(case, dtype, n_threads, options.repeats, names))
                 print(report.table(results[-1]), end="\n\n", flush=True)
+                if options.json:        # now: a run of all cases takes long, and may be stopped
+                    text = json.dumps({"about": about, "results": results}, indent=1)
+                    options.json.write_text(text, encoding="utf-8")
     versions = {name: of["version"] for name, of in results[0]["libraries"].items()}
-    about = machine() | {"libraries": versions}
-    print("\n".join(f"{key}: {value}" for key, value in about.items()))
-    if options.json:
-        options.json.write_text(json.dumps({"about": about, "results": results}, indent=1), encoding="utf-8")
+    print("\n".join(f"{key}: {value}" for key, value in (about | versions).items()))
     if options.plot:
         report.plot(results, options.plot)
 

@@ -72,6 +72,21 @@ cdef bint lent(array, Py_buffer* buffer):
         return False
 
 
+cdef bint apart(const Py_buffer* x, const Py_buffer* y) noexcept:
+    """Whether no byte between the first and the last of one lies between those of the other."""
+    cdef const char* low[2]
+    cdef const char* high[2]
+    cdef const Py_buffer* each
+    cdef int i
+    for i in range(2):
+        each = x if i == 0 else y
+        low[i] = high[i] = <const char*>each.buf
+        if each.strides[0] < 0: low[i] += (each.shape[0] - 1) * each.strides[0]
+        else: high[i] += (each.shape[0] - 1) * each.strides[0]
+        high[i] += each.shape[1] * each.itemsize
+    return high[0] <= low[1] or high[1] <= low[0]
+
+
 cdef class Source:
     """Rows of a float32 or float64 array, read-only and with any distance between rows, held while this lives."""
     cdef Py_buffer buffer

@@ -121,7 +121,7 @@ cdef class Stack:
         """`forward` in one thread for at most `most` samples, checked here in C so that one sample takes a microsecond.
 
         None if X is not plain (float32 or float64, native, aligned, rows contiguous, n_in columns) or out, if given, not
-        a matching array: the boundary in Python then converts or explains.
+        a matching array that lies apart from X: the boundary in Python then converts or explains.
         """
         cdef Py_buffer x, y
         cdef Inference job
@@ -135,7 +135,7 @@ cdef class Stack:
             if out is None:
                 out = numpy.empty((x.shape[0], n_out), self.dtype)
             if not (lent(out, &y) and is_plain(&y, n_out) and y.shape[0] == x.shape[0] and not y.readonly
-                    and y.itemsize == sizeof(real) and y.strides[0] == n_out * y.itemsize):
+                    and y.itemsize == sizeof(real) and y.strides[0] == n_out * y.itemsize and apart(&x, &y)):
                 return None
             job.n_samples, job.out = x.shape[0], <real*>y.buf
             job.x = Rows(<const char*>x.buf, x.strides[0], x.format[0] == c"d")
