@@ -40,21 +40,24 @@ cdef void backward_rows(const Layer* layer, const Layer* below, Py_ssize_t panel
     p.k, p.a, p.a_panel = layer.n_out, layer.dz, panel
     p.b, p.b_panel = layer.wt, transposed_panel(layer)
     p.c, p.c_panel = below.dz, panel
-    product_rows(&p, ZERO_LINE.x, 0, first, last, n_panels(layer.n_in), &epilogue)
+    product_rows(&p, ZEROS, 0, first, last, n_panels(layer.n_in), &epilogue)
 
 
 cdef void update_weights(const Layer* layer, const real* x, Py_ssize_t panel, Py_ssize_t batch_size, const Update* rule,
                          Py_ssize_t part_of, Py_ssize_t n_parts) noexcept nogil:
     """dW = x^T dz and the update, for one part of the layer's blocks: LINE inputs by NP_DW panels of outputs each."""
     cdef Py_ssize_t panels_in = n_panels(layer.n_in), panels_out = n_panels(layer.n_out)
-    cdef Py_ssize_t groups = (panels_out + NP_DW - 1) // NP_DW, n_blocks = groups * panels_in
-    cdef Py_ssize_t block, g, q, q1, i
-    for block in range(part(n_blocks, n_parts, part_of), part(n_blocks, n_parts, part_of + 1)):
-        g, i = block // panels_in, block % panels_in
+    cdef Py_ssize_t groups = (panels_out + NP_DW - 1) // NP_DW, work = panels_in * panels_out
+    cdef Py_ssize_t first = part(work, n_parts, part_of), last = part(work, n_parts, part_of + 1)
+    cdef Py_ssize_t g, q, q1, i, at
+    for g in range(groups):
         q, q1 = part(panels_out, groups, g), part(panels_out, groups, g + 1)
-        update_block(layer, x + i * panel, panel, batch_size, rule, i, q, q1)
-        if i == 0:
-            update_bias(layer, panel, batch_size, rule, q, q1)
+        for i in range(panels_in):
+            at = q * panels_in + i * (q1 - q)       # panels of work before this block
+            if first <= at < last:
+                update_block(layer, x + i * panel, panel, batch_size, rule, i, q, q1)
+                if i == 0:
+                    update_bias(layer, panel, batch_size, rule, q, q1)
 
 
 cdef void update_block(const Layer* layer, const real* x, Py_ssize_t panel, Py_ssize_t batch_size, const Update* rule,

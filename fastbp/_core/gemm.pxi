@@ -60,7 +60,7 @@ cdef void product_features(const Product* whole, Py_ssize_t rows, Py_ssize_t pan
             p.a = whole.a + k0 * LINE + r
             p.c = whole.c + r * LINE
             if block == 0:
-                p.init, p.init_row, p.init_panel = ZERO_LINE.x, 0, 0
+                p.init, p.init_row, p.init_panel = ZEROS, 0, 0
             else:
                 p.init, p.init_row, p.init_panel = p.c, LINE, p.c_panel
             tile_features(<int>(r1 - r), <int>panels, &p)
@@ -83,14 +83,22 @@ cdef inline void read_line(const char* source, bint is_double, int n, real* line
     for i in range(n, LINE): line[i] = 0
 
 
+cdef enum:
+    AHEAD = 2       # rows: a row of a shuffled X comes from far, two rows of 49 lines take about as long
+
+
 cdef void pack_rows(const Rows* source, const long long* order, Py_ssize_t first, Py_ssize_t last, Py_ssize_t n,
                     real* panels, Py_ssize_t panel) noexcept nogil:
     """Rows first..last of `source`, or the rows that `order` names, into panels of `panel` reals."""
-    cdef Py_ssize_t r, q, full = n // LINE, line_bytes = LINE * (8 if source.is_double else 4)
+    cdef Py_ssize_t r, q, ahead, full = n // LINE, line_bytes = LINE * (8 if source.is_double else 4)
     cdef const char* row
+    cdef const char* later
     for r in range(first, last):
         row = source.data + source.stride * (order[r] if order != NULL else r)
+        ahead = min(r + AHEAD, last - 1)
+        later = source.data + source.stride * (order[ahead] if order != NULL else ahead)
         for q in range(full):
+            prefetch(later + q * line_bytes)
             read_line(row + q * line_bytes, source.is_double, LINE, panels + q * panel + r * LINE)
         if full * LINE < n:
             read_line(row + full * line_bytes, source.is_double, <int>(n % LINE), panels + full * panel + r * LINE)

@@ -122,7 +122,7 @@ def gemm(A not None, B not None, bint transposed, real[:, ::1] C not None):
     cdef Block block
     cdef Product p = Product(k, a.data, a_panel, b.data, b_panel, NULL, 0, 0, c.data, c_panel)
     if not transposed:
-        product_rows(&p, ZERO_LINE.x, 0, 0, m, n_panels(n), &epilogue)
+        product_rows(&p, ZEROS, 0, 0, m, n_panels(n), &epilogue)
         unpack_rows(c.data, c_panel, m, n, &C[0, 0], n)
         return
     p.c, p.c_panel = block.x, LINE * LINE

@@ -114,6 +114,7 @@ INLINE vec zip_high(vec a, vec b) { return ZIP(a, b, 1); }
 typedef struct { real x[LINE]; } __attribute__((aligned(LINE_BYTES))) Line;
 typedef struct { real x[FASTBP_NP_DW * LINE * LINE]; } __attribute__((aligned(LINE_BYTES))) Block;
 static const Line ZERO_LINE = {{0}};
+#define ZEROS ((real *)ZERO_LINE.x)                       /* a start of sums; never written */
 #if FASTBP_F64
 static const Line LANE_NUMBERS = {{0, 1, 2, 3, 4, 5, 6, 7}};
 #else

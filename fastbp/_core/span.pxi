@@ -1,10 +1,11 @@
 # Elementary functions on vectors. Series stand as their recurrences, so there are no tables of coefficients but erf's;
-# no branch and no table look-up, so the same lines serve both dtypes and every ISA. NaN stays NaN.
-# Largest errors found (tests/test_elementary.py; all 2^32 floats with `pytest -m exhaustive`), in ULP:
+# no branch and no look-up, so the same lines serve both dtypes and every ISA. NaN stays NaN.
+# Largest errors found, in ULP, with FMA (tests/test_elementary.py; float32: every one of the 2^32 inputs, by `pytest -m
+# exhaustive`; float64: 4 million points, the baseline without FMA is 0.3 worse in exp and erf):
 #
 #              exp    log    log1p_of  sigmoid  tanh   erf
-#     float32  TBD
-#     float64  TBD
+#     float32  0.95   2.85   2.88      2.41     3.25   1.14
+#     float64  0.87   2.79   2.87      2.27     3.30   1.06
 
 cdef inline vec exp_kernel(vec r) noexcept nogil:
     """p with exp(r) = 1 + r p, |r| <= ln(2)/2: the Taylor series 1 + r/2 (1 + r/3 (1 + ...))."""

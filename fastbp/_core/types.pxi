@@ -38,6 +38,8 @@ cdef extern from "simd.h" nogil:
     ctypedef struct Block:
         real* x
     const Line ZERO_LINE, LANE_NUMBERS          # 0, 0, ...; 0, 1, ..., LINE - 1
+    const real* ZEROS                           # ZERO_LINE.x
+    void prefetch "__builtin_prefetch"(const void* p)
 
 cdef extern from "team.h" nogil:
     ctypedef struct barrier_t:
