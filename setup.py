@@ -19,7 +19,7 @@ JOBS = int(os.environ.get("FASTBP_BUILD_JOBS") or os.cpu_count() or 1)
 
 # No -ffast-math: it breaks NaN, and on the link line it changes the whole process. -fno-math-errno and
 # -fno-trapping-math change no result. always_inline: the micro-kernel's shape must reach it as constants.
-COMPILE = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fvisibility=hidden", "-Wno-psabi",
+COMPILE = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-fwrapv", "-ffp-contract=fast", "-fvisibility=hidden", "-Wno-psabi",
            "-DCYTHON_INLINE=inline __attribute__((always_inline))"]
 # Kernels trust (contract 4): sizes and types are checked above them, in Python.
 DIRECTIVES = {"language_level": 3, "boundscheck": False, "wraparound": False, "cdivision": True,
@@ -39,7 +39,7 @@ def core_extension(isa, dtype):
         f"fastbp._core.{name}",
         [str(source.relative_to(HERE))],
         include_dirs=["fastbp/_core"],
-        depends=[str(p.relative_to(HERE)) for p in sorted((HERE / "fastbp" / "_core").glob("*.[hp]*")) if p.stem != name],
+        depends=["setup.py", "fastbp/_isa.py"] + [str(p.relative_to(HERE)) for p in sorted((HERE / "fastbp" / "_core").glob("*.[hp]*")) if p.stem != name],
         define_macros=[(k, str(v)) for k, v in ROWS["macros"](isa, dtype).items()],
         extra_compile_args=[*COMPILE, *isa.flags, *OPENMP],
         extra_link_args=[*LINK, *OPENMP],

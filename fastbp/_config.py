@@ -13,7 +13,7 @@ from fastbp._version import VERSION
 
 def config():
     """The same as `show_config`, as a dict."""
-    openmp, openmp_threads = core("float32").openmp()
+    openmp, _ = core("float32").openmp()
     return {
         "fastbp": VERSION,
         "numpy": np.__version__,
@@ -22,7 +22,7 @@ def config():
         "isa": ISA,
         "isa_usable": list(usable()),
         "openmp": openmp,
-        "threads": _threads.limit(openmp_threads),
+        "threads": _threads.get_num_threads() if openmp else 1,
         "cpu_count": os.cpu_count(),
         "cpu_quota": _threads.cgroup_quota(),
     }

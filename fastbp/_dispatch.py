@@ -22,9 +22,9 @@ def usable():
 def _choose():
     names = usable()
     wanted = os.environ.get("FASTBP_ISA", "")
+    if not names:
+        raise ImportError(f"fastbp has no core for {platform.machine()}; it has {[isa.name for isa in ISAS]}")
     if not wanted:
-        if not names:
-            raise ImportError(f"fastbp has no core for {platform.machine()}; it has {[isa.name for isa in ISAS]}")
         return names[0]
     if wanted not in names:
         known = wanted in [isa.name for isa in ISAS]

@@ -10,7 +10,7 @@ def find_classes(y, loss, n_out, name="y"):
 
     Integers that all lie in 0..n_out-1 stand for themselves, so that a part of the data that lacks a class still fits.
     """
-    if not are_labels(y, loss, n_out):
+    if not are_labels(y, loss, n_out, name):
         return None
     n_classes = 2 if loss.targets == "binary" else n_out
     y = _label_array(name, y)
@@ -33,10 +33,10 @@ def told_classes(told, known, loss, n_out):
     return classes
 
 
-def are_labels(y, loss, n_out):
+def are_labels(y, loss, n_out, name="y"):
     """Whether y holds labels under this loss: always for "labels"; for "binary" with one output, if whole."""
     if loss.targets == "binary":
-        y = _validate.array("y", y)
+        y = _validate.array(name, y)
         one_column = n_out == 1 and (y.ndim == 1 or y.ndim == 2 and y.shape[1] == 1)
         return one_column and not (y.dtype.kind == "f" and np.any(y != np.floor(y)))
     return loss.targets == "labels"
@@ -44,9 +44,11 @@ def are_labels(y, loss, n_out):
 
 def encode(y, loss, n_out, classes, dtype, name="y"):
     """Targets as the core reads them: int64 class numbers (n,), or numbers (n, n_out) of `dtype`."""
+    if classes is not None and len(classes) != max(2, n_out):
+        raise ValueError(f"classes_ must be {max(2, n_out)} labels for {n_out} outputs, not {len(classes)}")
     if loss.targets == "labels":
         return _class_numbers(_label_array(name, y), classes, name)
-    if classes is not None and are_labels(y, loss, n_out):
+    if classes is not None and are_labels(y, loss, n_out, name):
         return _class_numbers(_label_array(name, y), classes, name).astype(dtype)[:, None]
     values = _validate.array(name, y)
     if values.ndim == 1 and n_out == 1:

@@ -3,6 +3,7 @@
 Every error names the argument, what came, and what is accepted.
 """
 
+import itertools
 import numbers
 import operator
 
@@ -112,7 +113,7 @@ def rows(name, value, n_columns, dtype):
         hint = f"; reshape one sample to (1, {x.size})" if x.ndim == 1 else ""
         raise ValueError(f"{name} must have two dimensions (n_samples, {n_columns}), not shape {x.shape}{hint}")
     if x.shape[1] != n_columns:
-        raise ValueError(f"{name} must have {n_columns} columns, the network's n_in; it has {x.shape[1]}")
+        raise ValueError(f"{name} must have {n_columns} columns, one for each input; it has {x.shape[1]}")
     if x.dtype not in (np.float32, np.float64) or not x.dtype.isnative:
         return _converted(x, dtype)
     if not x.flags.aligned or x.strides[1] != x.itemsize:
@@ -139,6 +140,13 @@ def output(name, value, shape, dtype):
         came = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
         raise ValueError(f"{name} must be a writable C-contiguous {np.dtype(dtype)} array of shape {tuple(shape)}, not {came}")
     return value
+
+
+def apart(**outputs):
+    """Outputs that share no memory with each other."""
+    for (name, array), (other, another) in itertools.combinations(outputs.items(), 2):
+        if np.may_share_memory(array, another):
+            raise ValueError(f"{name} must not overlap {other} in memory")
 
 
 def same_length(name, y, n_samples):

@@ -15,7 +15,7 @@ class History:
     n_samples: int                                      #: samples of an epoch
     n_threads: int                                      #: threads of a step, those that were quickest
     isa: str                                            #: ISA row of the core
-    flops_per_sample: int                               #: 2 n_in n_out a layer, for each of forward, dW and dX
+    flops_per_sample: int                               #: 2 n_in n_out a layer for each of forward, dW and, but for the first, dX
     loss: list = field(default_factory=list)
     metric: list = field(default_factory=list)
     val_loss: list = field(default_factory=list)        #: empty without validation data
@@ -24,6 +24,7 @@ class History:
 
     @property
     def n_epochs(self):
+        """Epochs of this fit."""
         return len(self.loss)
 
     @property

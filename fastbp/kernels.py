@@ -28,12 +28,18 @@ def dense_forward(X, W, b, activation="identity", *, z=None, out=None, n_threads
     Returns
     -------
     ndarray (n_samples, n_out)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an array is of another kind or shape, or outputs overlap.
     """
     W, X, dtype = _layer(W, X)
     b = _validate.matrix("b", b, (W.shape[1],), dtype)
     code = ACTIVATIONS[_validate.one_of("activation", activation, ACTIVATIONS)]
     shape = len(X), W.shape[1]
     z, out = _validate.output("z", z, shape, dtype), _validate.output("out", out, shape, dtype)
+    _validate.apart(z=z, out=out)
     if len(X):
         threads = _threads.choose(n_threads, 2 * X.size * W.shape[1], core(dtype.name).openmp()[1])
         core(dtype.name).dense_forward(X, W, b, code, z, out, threads)
@@ -62,6 +68,11 @@ def dense_backward(X, W, da, activation="identity", z=None, *, out=None, n_threa
     dX : ndarray (n_samples, n_in)
     dW : ndarray (n_in, n_out)
     db : ndarray (n_out,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an array is of another kind or shape, or outputs overlap.
     """
     W, X, dtype = _layer(W, X)
     code = ACTIVATIONS[_validate.one_of("activation", activation, ACTIVATIONS)]
@@ -75,6 +86,7 @@ def dense_backward(X, W, da, activation="identity", z=None, *, out=None, n_threa
     dX, dW, db = out or (None, None, None)
     dX, dW = _validate.output("dX", dX, X.shape, dtype), _validate.output("dW", dW, W.shape, dtype)
     db = _validate.output("db", db, (n_out,), dtype)
+    _validate.apart(dX=dX, dW=dW, db=db)
     if not n_samples:
         dW[:], db[:] = 0, 0
         return dX, dW, db
@@ -103,6 +115,11 @@ def sgd_update(w, dw, velocity=None, *, learning_rate=0.1, momentum=0.0, nestero
     -------
     ndarray
         ``w``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an array is of another kind or shape, w and velocity overlap, or a setting is out of its range.
     """
     optimizer = SGD(learning_rate, momentum, nesterov, weight_decay, l2)
     if not isinstance(w, np.ndarray) or w.dtype not in (np.float32, np.float64):
@@ -112,6 +129,7 @@ def sgd_update(w, dw, velocity=None, *, learning_rate=0.1, momentum=0.0, nestero
     if velocity is None and momentum:
         raise ValueError("velocity must be given with momentum: an array like w, zero at first")
     velocity = _validate.output("velocity", velocity, w.shape, w.dtype).reshape(-1)
+    _validate.apart(w=w, velocity=velocity)
     slots = np.zeros((2, w.size), w.dtype)
     if momentum:
         slots[0] = velocity

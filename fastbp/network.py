@@ -119,10 +119,12 @@ class Network:
 
     @property
     def n_layers(self):
+        """Dense layers."""
         return len(self.activations)
 
     @property
     def n_params(self):
+        """Weights and biases."""
         return sum((n_in + 1) * n_out for n_in, n_out in zip(self.sizes, self.sizes[1:]))
 
     @property
@@ -181,8 +183,8 @@ class Network:
         Parameters
         ----------
         X : array_like (n_samples, n_in)
-            float32 and float64 are read where they stand, also from a read-only `numpy.memmap`; other numbers are
-            converted once.
+            float32 and float64 with contiguous rows are read where they stand, also from a read-only `numpy.memmap`;
+            any other layout or dtype is converted once.
         y : array_like
             Labels (n_samples,), integers or strings, for softmax_cross_entropy; 0 and 1, two labels, or
             (n_samples, n_out) numbers in [0, 1] for binary_cross_entropy; numbers (n_samples, n_out), or (n_samples,)
@@ -194,10 +196,10 @@ class Network:
         optimizer : SGD or Adam, default SGD()
             What it keeps of the gradients starts at zero.
         shuffle : bool, default True
-            A new order each epoch, from ``seed`` and ``n_epochs``; X is followed in place, never copied.
+            A new order each epoch, from ``seed`` and ``n_epochs``; X is read in that order, never rearranged.
         validation_data : (X, y), optional
             Evaluated after each epoch.
-        callbacks : sequence of callables, optional
+        callbacks : list or tuple of callables, default ()
             Each is called as ``callback(net, history)`` after each epoch; training ends if one returns True.
         n_threads : int, optional
             At most so many threads. Default: as many as the work of a step is worth. The result does not depend on it.
@@ -230,8 +232,7 @@ class Network:
         spread = None if self._loss.metric == "accuracy" else _targets.total_sum_of_squares(y)
         verbose = _validate.count("verbose", verbose)
         with self._exclusive(training=True):
-            self.classes_, self._optimizer = classes, optimizer
-            self._stack.reset_slots(run.update["rule"])
+            self._take(optimizer, classes, run)
             for epoch in range(epochs):
                 self._epoch(run, history, scores, spread)
                 if verbose:
@@ -240,6 +241,12 @@ class Network:
                 if any([says_stop(callback(self, history)) for callback in callbacks]):
                     break
         return history
+
+    def _take(self, optimizer, classes, run):
+        """Starts with an optimizer; whatever stops this half-way leaves the network without one."""
+        self._optimizer = None
+        self._stack.reset_slots(run.update["rule"])
+        self.classes_, self._optimizer = classes, optimizer
 
     def _epoch(self, run, history, scores, spread):
         total, hits, seconds = run.epoch(self.n_epochs)
@@ -283,8 +290,7 @@ class Network:
         run = training.Run(self._stack, X, y, len(X), optimizer.update(), training.Team(threads, False), self.seed, False)
         with self._exclusive(training=True):
             if optimizer != self._optimizer:
-                self._stack.reset_slots(run.update["rule"])
-            self.classes_, self._optimizer = classes, optimizer
+                self._take(optimizer, classes, run)
             return run.one_step() / len(X)
 
     def loss_and_gradient(self, X, y, n_threads=None):
@@ -297,6 +303,13 @@ class Network:
             One (n_in, n_out) array a layer.
         db : list of ndarray
             One (n_out,) array a layer.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as `fit` describes.
+        RuntimeError
+            If another thread is training this network.
         """
         X, y, _ = self._read_data(X, y)
         threads = _threads.choose(n_threads, self._flops(len(X), training=True), _openmp_limit(self.dtype))
@@ -317,6 +330,15 @@ class Network:
             Written into and returned; C-contiguous, of the network's dtype.
         n_threads : int, optional
             See `fit`.
+
+        Returns
+        -------
+        ndarray (n_samples, n_out)
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X or out is not as described, or they overlap.
         """
         if n_threads is None and type(X) is np.ndarray and (out is None or type(out) is np.ndarray):
             result = self._stack.forward_small(X, out, self._small)
@@ -355,7 +377,24 @@ class Network:
         return np.hstack([1 - p, p]) if p.shape[1] == 1 else p
 
     def evaluate(self, X, y, n_threads=None):
-        """Mean loss and metric (``metric_name``) over the samples."""
+        """Mean loss and metric (``metric_name``) over the samples.
+
+        Parameters
+        ----------
+        X, y : array_like
+            See `fit`.
+        n_threads : int, optional
+            See `fit`.
+
+        Returns
+        -------
+        loss, metric : float
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as `fit` describes.
+        """
         X, y, _ = self._read_data(X, y)
         return self._score(X, y, n_threads)
 
@@ -370,7 +409,7 @@ class Network:
         if data is None:
             return None
         if not isinstance(data, (tuple, list)) or len(data) != 2:
-            raise ValueError("validation_data must be a pair (X, y)")
+            raise ValueError(f"validation_data must be a pair (X, y), not {type(data).__name__}")
         X = _validate.rows("validation_data X", data[0], self.sizes[0], self.dtype)
         _validate.some_samples("validation_data X", X)
         y = _targets.encode(data[1], self._loss, self.sizes[-1], classes, self.dtype, "validation_data y")
@@ -405,7 +444,7 @@ class Network:
     def _exclusive(self, training=False):
         """One thread at a time; of what that thread does meanwhile, in a callback, everything but training."""
         if not self._busy.acquire(blocking=False):
-            raise RuntimeError("another thread is training this network; train a copy, or wait for it")
+            raise RuntimeError("another thread is training this network; use a copy, or wait for it")
         outer = self._is_training
         try:
             if training and outer:

@@ -50,8 +50,7 @@ class SGD:
         _validate.number("momentum", self.momentum, at_least=0, below=1)
         _validate.number("weight_decay", self.weight_decay, at_least=0)
         _validate.number("l2", self.l2, at_least=0)
-        if not isinstance(self.nesterov, bool):
-            raise TypeError(f"nesterov must be True or False, not {self.nesterov!r}")
+        _validate.flag("nesterov", self.nesterov)
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov=True needs momentum greater than 0, not 0")
 

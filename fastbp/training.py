@@ -12,15 +12,15 @@ import numpy as np
 from fastbp.errors import DivergenceError
 
 SLICE_SECONDS = 0.05        # Ctrl-C is answered within 200 ms
-PROBE_SECONDS = 0.005
+PROBE_SECONDS = 0.003
 
 
 class Team:
     """How many threads the next slice gets: all that the call may use, or one, as a step has lately been quicker.
 
     Where the work of a step is near the cost of two barriers, or another process wants the same core, no rule knows
-    beforehand. Results do not depend on the threads, so a fit may try: a short slice of the other size now and then,
-    which takes 2 % of the time at most.
+    beforehand. Results do not depend on the threads, so a fit may try: it begins with all, and a short slice of the
+    other size now and then takes 2 % of its time at most.
     """
 
     def __init__(self, n_threads, may_change):
@@ -30,18 +30,15 @@ class Team:
 
     @property
     def best(self):
-        return min(self.sizes, key=lambda size: self.step_seconds.get(size, 0.0))
+        return min(self.step_seconds or self.sizes[:1], key=self.step_seconds.get)
 
     def choose(self):
         """Threads of the next slice, and for how many seconds."""
         if len(self.sizes) == 1:
             return self.sizes[0], SLICE_SECONDS
-        unknown = [size for size in self.sizes if size not in self.step_seconds]
-        if unknown:
-            return unknown[0], PROBE_SECONDS
-        if time.perf_counter() < self.next_probe:
+        if not self.step_seconds or time.perf_counter() < self.next_probe:
             return self.best, SLICE_SECONDS
-        return max(self.sizes, key=self.step_seconds.get), PROBE_SECONDS
+        return next(size for size in self.sizes if size != self.best), PROBE_SECONDS
 
     def record(self, size, n_steps, seconds, was_probe):
         self.step_seconds[size] = seconds / max(n_steps, 1)
@@ -69,8 +66,9 @@ class Run:
     def order(self, epoch):
         """The samples in the order of an epoch: a function of the seed and the epoch's number alone, for exact resume."""
         if not self.shuffle:
-            return np.arange(len(self.X))
-        return np.random.Generator(np.random.PCG64([self.seed, epoch])).permutation(len(self.X))
+            return np.arange(len(self.X), dtype=np.int64)
+        order = np.random.Generator(np.random.PCG64([self.seed, epoch])).permutation(len(self.X))
+        return order.astype(np.int64, copy=False)
 
     def steps(self, order, first, last):
         """Takes steps first..last of an epoch. Returns the step it stands before, if it diverged, loss sum and hits."""
@@ -88,14 +86,19 @@ class Run:
         started = time.perf_counter()
         order = self.order(number)
         self.stack.save_state()
-        step, diverged, totals = self.steps(order, 0, self.n_steps)
+        try:
+            step, diverged, totals = self.steps(order, 0, self.n_steps)
+        except BaseException:               # Ctrl-C, after an update that overflowed
+            if not self.stack.finite():
+                self.stack.restore_state()
+            raise
         if diverged or not self.stack.finite():
             self.give_up(number, order, step, diverged)
         return float(totals[0]), int(totals[1]), time.perf_counter() - started
 
     def one_step(self):
         """The whole of X as one step. Returns the loss sum."""
-        order = np.arange(len(self.X))
+        order = np.arange(len(self.X), dtype=np.int64)
         self.stack.save_state()
         step, diverged, totals = self.steps(order, 0, 1)
         if diverged or not self.stack.finite():
@@ -108,11 +111,10 @@ class Run:
         A loss that is not finite stops a step before its update. If an update itself overflowed, the epoch is replayed
         to the step before that one: the same bits, at most an epoch of time, and nothing to pay while all is well.
         """
-        layer = self.stack.not_finite(len(self.batch(order, step))) if diverged else None
+        layer, overflowed = self.stack.not_finite(len(self.batch(order, step))) if diverged else None, None
         if not self.stack.finite():
-            step = self.rewind(order, step)
-            layer = None
-        message = _explain(self, number, step, layer, self.batch(order, step))
+            layer, (step, overflowed) = None, self.rewind(order, step)
+        message = _explain(self, number, step, layer, overflowed, self.batch(order, step))
         raise DivergenceError(message, epoch=number, step=step, layer=layer)
 
     def batch(self, order, step):
@@ -120,38 +122,42 @@ class Run:
         return order[step * self.batch_size:(step + 1) * self.batch_size]
 
     def rewind(self, order, step):
-        """Back to before the first update that left a parameter that is not finite; returns that step."""
+        """Back to before the first update that left a parameter that is not finite; returns that step and its layer."""
         self.stack.restore_state()
         bad = 0
         while self.stack.finite() and bad < step:
             self.steps(order, bad, bad + 1)
             bad += 1
+        layer = self.stack.overflowed()
         self.stack.restore_state()
         self.steps(order, 0, bad - 1)
-        return bad - 1
+        return bad - 1, layer
 
 
-def _explain(run, epoch, step, layer, batch):
+def _explain(run, epoch, step, layer, overflowed, batch):
     where = f"epoch {epoch + 1}, step {step + 1} of {run.n_steps}"
     kept = "the parameters are those before this step, all finite"
     cure = "try a smaller learning_rate, or scale X to about unit variance"
     what = f"the loss of {where} is not finite" if layer is not None else (
-        f"the update of {where} leaves numbers that are not finite")
+        f"the update of {where} leaves numbers that are not finite in {_layer(run, overflowed, 'the optimizer')}")
     with np.errstate(over="ignore"):
         bad = next((i for i in batch if not np.isfinite(run.X[i].astype(run.stack.dtype)).all()), None)
     if bad is not None:
         return f"{what}, because X row {bad} is not ({run.stack.dtype}); {kept}"
     if layer is None:
         return f"{what}; {kept}; {cure}"
-    at = f"layer {layer}" if layer < run.stack.n_layers else "the loss itself"
-    return f"{what}, first in {at}; {kept}; {cure}"
+    return f"{what}, first in {_layer(run, layer, 'the loss itself')}; {kept}; {cure}"
+
+
+def _layer(run, layer, otherwise):
+    return f"layer {layer}" if layer < run.stack.n_layers else otherwise
 
 
 def evaluate(stack, X, y, flops, n_threads):
     """Mean loss and share of hits over the samples; `flops` of one sample sizes the slices."""
     n_chunks = -(-len(X) // stack.chunk_size)
     losses, hits = np.empty(n_chunks), np.empty(n_chunks, np.int64)
-    for part in slices(stack, len(X), flops):
+    for part in slices(stack, len(X), flops, n_threads):
         chunks = slice(part.start // stack.chunk_size, -(-part.stop // stack.chunk_size))
         stack.evaluate(X[part], y[part], losses[chunks], hits[chunks], n_threads)
     return float(losses.sum()) / len(X), int(hits.sum()) / len(X)
@@ -159,11 +165,11 @@ def evaluate(stack, X, y, flops, n_threads):
 
 def forward(stack, X, out, flops, n_threads):
     """Raw outputs into out."""
-    for part in slices(stack, len(X), flops):
+    for part in slices(stack, len(X), flops, n_threads):
         stack.forward(X[part], out[part], n_threads)
 
 
-def slices(stack, n_samples, flops):
-    """Parts of the samples, whole chunks of some 2 GFLOP in all: between two of them Python looks at Ctrl-C."""
-    size = stack.chunk_size * max(1, int(2e9 / (flops * stack.chunk_size)))
+def slices(stack, n_samples, flops, n_threads):
+    """Parts of the samples: some 2 GFLOP for every thread, a chunk at least; between two Python looks at Ctrl-C."""
+    size = stack.chunk_size * n_threads * max(1, int(2e9 / (flops * stack.chunk_size)))
     return [slice(first, min(first + size, n_samples)) for first in range(0, n_samples, size)]

@@ -3,7 +3,7 @@
 cdef struct Layer:
     Py_ssize_t n_in, n_out
     int activation
-    real* w             # (panels out, n_in + 1, LINE): weights, then the bias row
+    real* w             # (panels out, height, LINE): weights, then the bias row
     real* wt            # (panels in, n_out | 1, LINE), or NULL for the first layer, which needs no dX
     real* slot          # what the rule keeps, like w; slot2 is a second one
     real* slot2
@@ -13,7 +13,7 @@ cdef struct Layer:
 
 
 cdef inline Py_ssize_t weights_panel(const Layer* layer) noexcept nogil:
-    return (layer.n_in + 1) * LINE
+    return height_of(layer.n_in) * LINE
 
 cdef inline Py_ssize_t transposed_panel(const Layer* layer) noexcept nogil:
     return (layer.n_out | 1) * LINE

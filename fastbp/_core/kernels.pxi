@@ -97,9 +97,8 @@ def dense_backward(X not None, const real[:, ::1] W not None, z not None, a not 
                    int n_threads):
     """dz = da * f'(z); dX = dz W^T, dW = X^T dz, db = sum of dz over the samples."""
     cdef Py_ssize_t n_rows = dX.shape[0], n_in = W.shape[0], n_out = W.shape[1], height = n_rows | 1
-    db[:] = 0                           # stands in for the bias, which no gradient depends on
     cdef Memory x = packed(X, height), dx = Memory(x.n), z_panels = packed(z, height), a_panels = packed(a, height)
-    cdef Memory dz = packed(da, height), w = packed_weights(W, db), gradient = Memory(w.n)
+    cdef Memory dz = packed(da, height), w = packed_weights(W, None), gradient = Memory(w.n)
     cdef Memory wt = Memory(n_panels(n_in) * (n_out | 1) * LINE)
     cdef Layer layer = Layer(n_in, n_out, activation, w.data, wt.data, gradient.data, gradient.data, z_panels.data,
                              a_panels.data, dz.data)
@@ -121,19 +120,21 @@ def gemm(A not None, B not None, bint transposed, real[:, ::1] C not None):
     cdef Epilogue epilogue = Epilogue(False, IDENTITY, NULL, c.data)
     cdef Block block
     cdef Product p = Product(k, a.data, a_panel, b.data, b_panel, NULL, 0, 0, c.data, c_panel)
-    if not transposed:
+    if k == 0:
+        C[:, :] = 0
+    elif not transposed:
         product_rows(&p, ZEROS, 0, 0, m, n_panels(n), &epilogue)
         unpack_rows(c.data, c_panel, m, n, &C[0, 0], n)
-        return
-    p.c, p.c_panel = block.x, LINE * LINE
-    for j in range((n_panels(n) + NP_DW - 1) // NP_DW):
-        panels = min(<Py_ssize_t>NP_DW, n_panels(n) - j * NP_DW)
-        for i in range(n_panels(m)):
-            rows = min(<Py_ssize_t>LINE, m - i * LINE)
-            p.a, p.b = a.data + i * a_panel, b.data + j * NP_DW * b_panel
-            product_features(&p, rows, panels)
-            unpack_rows(block.x, LINE * LINE, rows, min(panels * LINE, n - j * NP_DW * LINE),
-                        &C[i * LINE, j * NP_DW * LINE], n)
+    else:
+        p.c, p.c_panel = block.x, LINE * LINE
+        for j in range((n_panels(n) + NP_DW - 1) // NP_DW):
+            panels = min(<Py_ssize_t>NP_DW, n_panels(n) - j * NP_DW)
+            for i in range(n_panels(m)):
+                rows = min(<Py_ssize_t>LINE, m - i * LINE)
+                p.a, p.b = a.data + i * a_panel, b.data + j * NP_DW * b_panel
+                product_features(&p, rows, panels)
+                unpack_rows(block.x, LINE * LINE, rows, min(panels * LINE, n - j * NP_DW * LINE),
+                            &C[i * LINE, j * NP_DW * LINE], n)
 
 
 def fma_chain(Py_ssize_t n):

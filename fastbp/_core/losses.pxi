@@ -1,6 +1,6 @@
 # Losses. Each owns its link, gets the raw outputs, and gives the loss of a sample and d(mean loss)/d(raw) together:
-# finite for any finite raw, exact where the naive form overflows.
-# To add one: the enum, its functions and its line in `loss_of_row`; its row in losses.py; its twin in reference.py.
+# the cross entropies finite for any finite raw, exact where the naive form overflows.
+# To add one: the enum, its functions and its lines in `loss_rows` and `link_row`; its row in losses.py; its twin in reference.py.
 
 cpdef enum Loss:
     SQUARED_ERROR
@@ -37,15 +37,30 @@ cdef inline vec keep(vec x, vec otherwise, int v, Py_ssize_t n) noexcept nogil:
     return where_less(load(LANE_NUMBERS.x + v * VL), splat(<real>n), x, otherwise)
 
 cdef inline double lane_sum(vec* lanes) noexcept nogil:
-    """The LINE sums of a line's lanes, added in the order of the lanes: the same on every ISA."""
+    """Sum of a line's lanes, halves onto halves: the same order on every ISA."""
     cdef Line line
-    cdef double total = 0
-    cdef int i
+    cdef double[16] x
+    cdef int i, half = LINE // 2
     for i in range(VECTORS):
         store(line.x + i * VL, lanes[i])
     for i in range(LINE):
-        total += line.x[i]
-    return total
+        x[i] = line.x[i]
+    while half > 0:
+        for i in range(half):
+            x[i] += x[i + half]
+        half //= 2
+    return x[0]
+
+cdef inline real lane_max(vec x) noexcept nogil:
+    """Largest lane of a vector."""
+    cdef Line line
+    cdef int i, half = VL // 2
+    store(line.x, x)
+    while half > 0:
+        for i in range(half):
+            line.x[i] = max(line.x[i], line.x[i + half])
+        half //= 2
+    return line.x[0]
 
 
 cdef double elementwise_row(const int loss, const real* raw, real* draw, Py_ssize_t panel, Py_ssize_t n_out,
@@ -81,19 +96,16 @@ cdef double softmax_row(const real* raw, real* draw, Py_ssize_t panel, Py_ssize_
     """-log softmax(raw)[label] = log sum exp(raw - m) - (raw[label] - m), m the largest raw; d/draw = softmax - onehot."""
     cdef vec total[16]
     cdef vec largest = splat(-INFINITY), e
-    cdef Line line
     cdef Py_ssize_t q, at, panels = n_panels(n_out)
     cdef int v
-    cdef real m = -INFINITY
+    cdef real m
     cdef double s
     cdef real own = raw[(label // LINE) * panel + label % LINE]
     for q in range(panels):
         for v in range(VECTORS):
             e = keep(load(raw + q * panel + v * VL), splat(-INFINITY), v, n_out - q * LINE)
             largest = where_less(largest, e, e, largest)
-    store(line.x, largest)
-    for v in range(VL):
-        m = max(m, line.x[v])
+    m = lane_max(largest)
     for v in range(VECTORS):
         total[v] = splat(0)
     for q in range(panels):

@@ -39,14 +39,14 @@ cdef Memory copied(Memory source, Memory target):
     return target
 
 
-cdef bint all_finite(Memory block) noexcept nogil:
+cdef bint all_finite(const real* x, Py_ssize_t n) noexcept nogil:
     """0 x is 0 but for infinities and NaN; a sum of zeros is 0. n is a multiple of LINE."""
     cdef vec total = splat(0)
     cdef Line line
     cdef Py_ssize_t i
     cdef int v
-    for i in range(block.n // VL):
-        total = total + load(block.data + i * VL) * splat(0)
+    for i in range(n // VL):
+        total = total + load(x + i * VL) * splat(0)
     store(line.x, total)
     for v in range(VL):
         if line.x[v] != 0:
@@ -103,7 +103,7 @@ cdef class Source:
 
 
 cdef Rows rows_of(const real[:, ::1] array):
-    """The same for an array of this core's own dtype."""
+    """Rows of an array of this core's own dtype."""
     cdef Rows rows
     rows.data = <const char*>&array[0, 0] if array.shape[0] and array.shape[1] else NULL
     rows.stride = array.shape[1] * sizeof(real)
@@ -144,10 +144,12 @@ cdef class Target:
 
 
 cdef Memory packed_weights(const real[:, ::1] W, const real[::1] b):
-    """(n_in, n_out) weights and their bias in the panels of a layer."""
-    cdef Py_ssize_t n_in = W.shape[0], n_out = W.shape[1], panel = (n_in + 1) * LINE
+    """(n_in, n_out) weights in the panels of a layer, and their bias unless it is None."""
+    cdef Py_ssize_t n_in = W.shape[0], n_out = W.shape[1], panel = height_of(n_in) * LINE
     cdef Memory panels = Memory(n_panels(n_out) * panel)
-    cdef Rows weights = rows_of(W), bias = row_of(b)
-    pack_rows(&weights, NULL, 0, n_in, n_out, panels.data, panel)
-    pack_rows(&bias, NULL, 0, 1, n_out, panels.data + n_in * LINE, panel)
+    cdef Rows rows = rows_of(W)
+    pack_rows(&rows, NULL, 0, n_in, n_out, panels.data, panel)
+    if b is not None:
+        rows = row_of(b)
+        pack_rows(&rows, NULL, 0, 1, n_out, panels.data + n_in * LINE, panel)
     return panels

@@ -10,11 +10,22 @@
 #define FASTBP_SIMD_H
 #include <stdint.h>
 
+#define LINE_BYTES 64                                     /* a cache line: one row of a panel */
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #elif defined(__aarch64__)
 #include <arm_neon.h>
 #endif
+
+/* What the tile takes for granted of a row of the table: its registers, its switches, its blocks. */
+#define ROW_VECTORS (LINE_BYTES / FASTBP_VECTOR_BYTES)
+_Static_assert(FASTBP_MR >= 2 && FASTBP_MR <= 14 && FASTBP_MR_DW >= 2 && FASTBP_MR_DW <= 14, "tile_of has 1 to 14 rows");
+_Static_assert(FASTBP_NP >= 1 && FASTBP_NP <= 2, "tile_rows has 1 and 2 panels");
+_Static_assert(FASTBP_NP_DW >= 1 && FASTBP_NP_DW <= 3, "tile_features has 1 to 3 panels");
+_Static_assert(FASTBP_MR * FASTBP_NP * ROW_VECTORS <= 32 && FASTBP_MR_DW * FASTBP_NP_DW * ROW_VECTORS <= 32,
+               "acc of a tile has 32 vectors");
+_Static_assert(FASTBP_KC % (LINE_BYTES / (4 + 4 * FASTBP_F64)) == 0, "a block is whole lines");
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -33,7 +44,6 @@ typedef int32_t lane;
 typedef real vec __attribute__((vector_size(FASTBP_VECTOR_BYTES), may_alias));
 typedef lane ivec __attribute__((vector_size(FASTBP_VECTOR_BYTES), may_alias));
 
-#define LINE_BYTES 64                                     /* a cache line: one row of a panel */
 #define VL ((int)(FASTBP_VECTOR_BYTES / sizeof(real)))    /* reals in a vector */
 #define LINE ((int)(LINE_BYTES / sizeof(real)))           /* reals in a line */
 #define VECTORS (LINE / VL)                               /* vectors in a line */

@@ -4,12 +4,13 @@ cdef class Stack:
     """A stack of dense layers under a loss.
 
     `sizes` are the widths from input to output, `activations` one `Activation` for each layer. Parameters start at
-    zero. One thread at a time may train a Stack; any number may call `forward` and `evaluate` meanwhile nobody does.
+    zero. One thread at a time may train a Stack; any number may call `forward` and `evaluate` while nobody does.
     """
     cdef Net net
     cdef Layer* layers
     cdef Memory params, slots, saved_params, saved_slots, gradients, transposed, workspace
     cdef Py_ssize_t capacity            # samples that the workspace holds
+    cdef Py_ssize_t panel               # reals in a panel of the last batch
     cdef Py_ssize_t widest              # of the layers and the input
     cdef long long n_updates, saved_updates
     cdef double* losses
@@ -158,6 +159,7 @@ cdef class Stack:
 
     cdef void infer(self, Inference* job, int n_threads) except *:
         cdef Memory scratch
+        n_threads = <int>min(<Py_ssize_t>n_threads, (job.n_samples + CHUNK - 1) // CHUNK)
         job.net, job.panel = &self.net, (min(job.n_samples, <Py_ssize_t>CHUNK) | 1) * LINE
         job.buffer = n_panels(self.widest) * job.panel
         scratch = Memory(n_threads * 3 * job.buffer, True)
@@ -210,7 +212,8 @@ cdef class Stack:
     cdef void start(self, Training* job, Py_ssize_t batch_size) except *:
         self.prepare(batch_size)
         job.net, job.batch_size = &self.net, batch_size
-        job.x_panels, job.panel = self.workspace.data, (self.capacity | 1) * LINE
+        job.x_panels, job.panel = self.workspace.data, (batch_size | 1) * LINE
+        self.panel = job.panel
         job.losses, job.hits, job.n_updates = self.losses, self.hits, self.n_updates
         job.total_loss, job.total_hits, job.late, job.diverged = 0, 0, False, False
         memset(&job.barrier, 0, sizeof(barrier_t))
@@ -226,6 +229,8 @@ cdef class Stack:
         cdef Source source = Source(X)
         cdef Target target = Target(self.net.loss, y)
         cdef Training job
+        if n_slots(rule.rule) * self.params.n != (0 if self.slots is None else self.slots.n):
+            raise ValueError("the slots are those of another rule; call reset_slots first")
         self.start(&job, min(batch_size, order.shape[0]))
         job.x, job.y, job.order, job.n_samples = source.rows, target.targets, &order[0], order.shape[0]
         job.step, job.last, job.rule = step, last, rule
@@ -256,11 +261,19 @@ cdef class Stack:
 
     def finite(self):
         """Whether every parameter is, and all that the optimizer keeps."""
-        return all_finite(self.params) and (self.slots is None or all_finite(self.slots))
+        return (all_finite(self.params.data, self.params.n)
+                and (self.slots is None or all_finite(self.slots.data, self.slots.n)))
+
+    def overflowed(self):
+        """First layer with a parameter that is not finite; n_layers if it is only what the optimizer keeps."""
+        for l in range(self.net.n_layers):
+            if not all_finite(self.layers[l].w, n_panels(self.layers[l].n_out) * weights_panel(&self.layers[l])):
+                return l
+        return self.net.n_layers
 
     def not_finite(self, Py_ssize_t batch_size):
         """First layer with a number that is not finite in the last batch; -1 for its X, n_layers for the loss alone."""
-        cdef Py_ssize_t panel = (self.capacity | 1) * LINE
+        cdef Py_ssize_t panel = self.panel
         if not finite(self.workspace.data, panel, batch_size, self.layers[0].n_in):
             return -1
         for l in range(self.net.n_layers):

@@ -81,7 +81,8 @@ cdef void train_thread(Training* job, int thread, int n_threads) noexcept nogil:
         for r in range(size):
             total += job.losses[r]
         if not isfinite(total) and job.rule.rule != GRADIENT:
-            job.diverged = True
+            if thread == 0:
+                job.diverged = True
             return
         step += 1
         t += 1

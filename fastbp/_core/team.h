@@ -15,7 +15,7 @@
 #if defined(__x86_64__) || defined(_M_X64)
 #define relax() __builtin_ia32_pause()
 #elif defined(__aarch64__)
-#define relax() __asm__ volatile("yield")
+#define relax() __asm__ volatile("isb")
 #else
 #define relax() ((void)0)
 #endif
@@ -37,8 +37,9 @@ static inline void barrier_wait(barrier_t *barrier, int n_threads)
         __atomic_store_n(&barrier->phase, phase + 1, __ATOMIC_RELEASE);
         return;
     }
-    for (int spins = 0; __atomic_load_n(&barrier->phase, __ATOMIC_ACQUIRE) == phase; spins++)
-        if (spins < 2000) relax(); else yield_cpu();
+    int spins = 0;
+    while (__atomic_load_n(&barrier->phase, __ATOMIC_ACQUIRE) == phase)
+        if (spins < 2000) { spins++; relax(); } else yield_cpu();
 }
 
 static inline double now(void)

@@ -9,9 +9,9 @@
 #
 # Every operand and result of every product is in this layout, so the micro-kernel sees constant strides, reads whole
 # cache lines, and nothing is packed between layers. Lanes past n ("pads") hold zero in weights and in dz.
-# A panel's row count, its "height", is made odd so that neighbouring panels never share a cache set.
+# The row count of a panel, its "height", is odd, so that the first rows of panels stand on different cache sets.
 #
-#     w (ceil(n_out / LINE), n_in + 1, LINE)     weights in panels; row n_in is the bias
+#     w (ceil(n_out / LINE), n_in + 1 | 1, LINE) weights in panels; row n_in is the bias
 #     wt (ceil(n_in / LINE), n_out | 1, LINE)    the same weights transposed, for dX = dz W^T
 
 cdef extern from "simd.h" nogil:
@@ -53,12 +53,16 @@ cdef extern from "team.h" nogil:
 cdef extern from *:
     const int MR "FASTBP_MR"            # rows of a tile
     const int NP "FASTBP_NP"            # panels of a tile
-    const int MR_DW "FASTBP_MR_DW"      # the same for dW, whose rows are features and divide a panel
+    const int MR_DW "FASTBP_MR_DW"      # the same for dW, whose rows are features
     const int NP_DW "FASTBP_NP_DW"
     const int KC "FASTBP_KC"            # terms summed before the tile goes back to memory; a multiple of LINE
 
 cdef inline Py_ssize_t n_panels(Py_ssize_t n) noexcept nogil:
     return (n + LINE - 1) // LINE
+
+cdef inline Py_ssize_t height_of(Py_ssize_t n_in) noexcept nogil:
+    """Rows of a panel of weights: n_in, the bias, and one more if that makes them odd."""
+    return (n_in + 1) | 1
 
 cdef inline Py_ssize_t part(Py_ssize_t n, Py_ssize_t n_parts, Py_ssize_t i) noexcept nogil:
     """First index of part i when n things are split into n_parts that differ by one at most."""
