@@ -42,8 +42,9 @@ class Team:
 
     def record(self, size, n_steps, seconds, was_probe):
         self.step_seconds[size] = seconds / max(n_steps, 1)
-        if was_probe:
-            self.next_probe = time.perf_counter() + 50 * seconds
+        if was_probe or not self.next_probe:        # a probe takes a step at least, with one thread a long one
+            probe_seconds = max(PROBE_SECONDS, self.sizes[0] * self.step_seconds[size])
+            self.next_probe = time.perf_counter() + 50 * probe_seconds
 
 
 @dataclass

@@ -97,9 +97,9 @@ cdef void pack_rows(const Rows* source, const long long* order, Py_ssize_t first
         row = source.data + source.stride * (order[r] if order != NULL else r)
         ahead = min(r + AHEAD, last - 1)
         later = source.data + source.stride * (order[ahead] if order != NULL else ahead)
-        for q in range((n * line_bytes // LINE + 63) // 64):
-            prefetch(later + q * 64)
         for q in range(full):
+            prefetch(later + q * line_bytes)        # one by one: a burst of them stalls
+            if line_bytes > 64: prefetch(later + q * line_bytes + 64)
             read_line(row + q * line_bytes, source.is_double, LINE, panels + q * panel + r * LINE)
         if full * LINE < n:
             read_line(row + full * line_bytes, source.is_double, <int>(n % LINE), panels + full * panel + r * LINE)
