@@ -39,7 +39,9 @@ def core_extension(isa, dtype):
         f"fastbp._core.{name}",
         [str(source.relative_to(HERE))],
         include_dirs=["fastbp/_core"],
-        depends=["setup.py", "fastbp/_isa.py"] + [str(p.relative_to(HERE)) for p in sorted((HERE / "fastbp" / "_core").glob("*.[hp]*")) if p.stem != name],
+        depends=["setup.py", "fastbp/_isa.py"] + [
+            str(p.relative_to(HERE)) for p in sorted((HERE / "fastbp" / "_core").glob("*.[hp]*")) if p.stem != name
+        ],
         define_macros=[(k, str(v)) for k, v in ROWS["macros"](isa, dtype).items()],
         extra_compile_args=[*COMPILE, *isa.flags, *OPENMP],
         extra_link_args=[*LINK, *OPENMP],

@@ -1,9 +1,9 @@
 """fastbp: training dense neural networks by backpropagation on CPUs."""
 
 from fastbp import activations, initializers, losses, optimizers
-from fastbp._version import VERSION as __version__
 from fastbp._config import config, show_config
 from fastbp._threads import get_num_threads, set_num_threads
+from fastbp._version import VERSION as __version__
 from fastbp.errors import DivergenceError, FormatError
 from fastbp.history import History
 from fastbp.kernels import dense_backward, dense_forward, sgd_update

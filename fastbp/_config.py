@@ -10,7 +10,6 @@ from fastbp._dispatch import ISA, core, usable
 from fastbp._version import VERSION
 
 
-
 def config():
     """The same as `show_config`, as a dict."""
     openmp, _ = core("float32").openmp()

@@ -76,7 +76,7 @@ def dense_backward(X, W, da, activation="identity", z=None, *, out=None, n_threa
     """
     W, X, dtype = _layer(W, X)
     code = ACTIVATIONS[_validate.one_of("activation", activation, ACTIVATIONS)]
-    (n_in, n_out), n_samples = W.shape, len(X)
+    n_out, n_samples = W.shape[1], len(X)
     da = _validate.matrix("da", da, (n_samples, n_out), dtype)
     if z is None and activation != "identity":
         raise ValueError(f"z must be given for {activation}: the X W + b that dense_forward(..., z=...) fills")

@@ -16,7 +16,6 @@ from fastbp.layers import Dense, read_layers
 from fastbp.losses import LOSSES
 from fastbp.optimizers import read_optimizer
 
-
 _UNSAVED = {"_stack", "_busy", "_is_training", "_optimizer", "_small"}      # made anew by `_prepare`
 
 

@@ -259,8 +259,8 @@ class Stack:
         return all(np.isfinite(p).all() for p in self.W + self.b + self.slots[0] + self.slots[1])
 
     def overflowed(self):
-        bad = (l for l in range(self.n_layers) if not (np.isfinite(self.W[l]).all() and np.isfinite(self.b[l]).all()))
-        return next(bad, self.n_layers)
+        pairs = enumerate(zip(self.W, self.b))
+        return next((i for i, (W, b) in pairs if not (np.isfinite(W).all() and np.isfinite(b).all())), self.n_layers)
 
     def not_finite(self, batch_size):
         """First layer with a number that is not finite in the last batch; -1 for its X, n_layers for the loss alone."""

@@ -25,7 +25,7 @@ def entry(dtype='"F32"', shape="[2]", offsets="[0,8]", name="a"):
     return f'"{name}":{{"dtype":{dtype},"shape":{shape},"data_offsets":{offsets}}}'
 
 
-def header_of(entries=entry(), config="{}", **metadata):
+def header_of(entries=entry(), config="{}", **metadata):  # noqa: B008
     """A header with raw JSON in every place; None leaves a key of the metadata out."""
     config = None if config is None else json.dumps(config)
     fields = {"format": '"fastbp"', "version": '"1"', "config": config, "sha256": f'"{NO_DIGEST}"'} | metadata
