@@ -1,18 +1,25 @@
 """fastbp: training dense neural networks by backpropagation on CPUs."""
 
-from fastbp import activations, initializers, losses, optimizers
+from fastbp import activations, initializers, losses, optimizers, presets, schedules
 from fastbp._config import config, show_config
 from fastbp._threads import get_num_threads, set_num_threads
 from fastbp._version import VERSION as __version__
+from fastbp.callbacks import EarlyStopping, TimeLimit
+from fastbp.checkpoint import Checkpoint
 from fastbp.errors import DivergenceError, FormatError
+from fastbp.gradient_check import check_gradient
 from fastbp.history import History
 from fastbp.kernels import dense_backward, dense_forward, sgd_update
-from fastbp.layers import Dense
+from fastbp.layers import Dense, Scale
 from fastbp.network import Network, load
-from fastbp.optimizers import SGD, Adam
+from fastbp.optimizers import LBFGS, SGD, AdaGrad, Adam, AdamW, Lion, NAdam, RMSprop, Rprop
+from fastbp.range_test import learning_rate_range_test
+from fastbp.reports import CSVLog, JSONLog, ProgressBar, TensorBoard
 
 __all__ = [
-    "SGD", "Adam", "Dense", "DivergenceError", "FormatError", "History", "Network", "__version__", "activations", "config",
-    "dense_backward", "dense_forward", "get_num_threads", "initializers", "load", "losses", "optimizers",
+    "LBFGS", "SGD", "AdaGrad", "Adam", "AdamW", "CSVLog", "Checkpoint", "Dense", "DivergenceError", "EarlyStopping",
+    "FormatError", "History", "JSONLog", "Lion", "NAdam", "Network", "ProgressBar", "RMSprop", "Rprop", "Scale",
+    "TensorBoard", "TimeLimit", "__version__", "activations", "check_gradient", "config", "dense_backward", "dense_forward",
+    "get_num_threads", "initializers", "learning_rate_range_test", "load", "losses", "optimizers", "presets", "schedules",
     "set_num_threads", "sgd_update", "show_config",
 ]

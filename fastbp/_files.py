@@ -5,6 +5,7 @@ calls: this room is where that is thought of.
 """
 import contextlib
 import errno
+import hashlib
 import os
 import secrets
 import stat
@@ -28,13 +29,17 @@ def open_regular(path):
         raise
 
 
-def replace_file(path, chunks):
-    """Put a file of these bytes in the place of `path`: a crash leaves either the old one or the new."""
+def replace_file(path, chunks, keep=None):
+    """Put a file of these bytes in the place of `path`: a crash leaves either the old one or the new.
+
+    With `keep`, a path beside it, the file that was there is found under that name afterwards; after a crash between two
+    calls of the system, perhaps under that name alone.
+    """
     directory = os.path.dirname(path)
     if not os.path.isdir(directory):
         raise FileNotFoundError(errno.ENOENT, "No such directory to save into", directory)
     mode = _mode_of(path)
-    temporary = os.path.join(directory, f".fastbp-{secrets.token_hex(8)}.tmp")
+    temporary = os.path.join(directory, f"{_temporary_prefix(path)}{secrets.token_hex(8)}.tmp")
     # Never open to more users than the file it replaces; where there is none, the umask decides.
     descriptor = os.open(temporary, _CREATE_FLAGS, 0o666 if mode is None else mode)
     try:
@@ -46,12 +51,28 @@ def replace_file(path, chunks):
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+        if keep is not None and mode is not None:
+            os.replace(path, keep)
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):  # the first error is the one to report
             os.unlink(temporary)
         raise
     _sync_directory(directory)
+
+
+def remove_temporaries(path):
+    """Remove what processes that were killed while they wrote `path` have left beside it."""
+    directory, prefix = os.path.dirname(path), _temporary_prefix(path)
+    for name in os.listdir(directory):
+        if name.startswith(prefix) and name.endswith(".tmp"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(directory, name))
+
+
+def _temporary_prefix(path):
+    """Of the temporary files for a path; short, whatever the path is."""
+    return f".fastbp-{hashlib.sha256(os.fsencode(os.path.basename(path))).hexdigest()[:8]}-"
 
 
 def _mode_of(path):

@@ -67,13 +67,13 @@ def hold_out(data, fraction, seed):
 
 def check_target(y, loss):
     """Refuse strings where `loss` calculates with y."""
-    if y.dtype.kind == "U" and (LOSSES[loss].targets == "values" or y.ndim == 2):
+    if y.dtype.kind == "U" and (LOSSES[loss].targets not in ("labels", "binary") or y.ndim == 2):
         raise ValueError(f"{loss} needs numbers, and y holds strings such as {y.flat[0]}")
 
 
 def check_labels(y, y_test, loss):
     """Refuse labels to test on that there are none of to learn from."""
-    if LOSSES[loss].targets != "values" and y.ndim == 1 and y.dtype.kind != "f":
+    if LOSSES[loss].targets in ("labels", "binary") and y.ndim == 1 and y.dtype.kind != "f":
         unknown = np.setdiff1d(y_test, y)
         if unknown.size:
             raise ValueError(f"label {unknown[0]} is held out and not among the samples to train on")

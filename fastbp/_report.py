@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbp._config import config
+from fastbp.reports import open_bar
 
 OUTPUT_SUFFIXES = (".npy", ".csv", ".txt")
 HISTORY = ("loss", "metric", "val_loss", "val_metric", "seconds")
@@ -129,7 +130,7 @@ def epoch_rows(epochs, metric, is_validated):
     heads = [f"{'epoch':>{width}}", f"{'loss':>9}", f"{_name(metric):>9}"]
     if is_validated:
         heads += [f"{'val loss':>9}", f"{'val ' + _name(metric):>{metric_width}}"]
-    bar = _bar(epochs)
+    bar = open_bar(epochs)
     show = _print_at_once if bar is None else bar.write
     show("\n" + "  ".join(heads))
 
@@ -146,16 +147,6 @@ def epoch_rows(epochs, metric, is_validated):
     with nullcontext() if bar is None else bar:
         yield row
     print()
-
-
-def _bar(epochs):
-    if not (sys.stdout.isatty() and sys.stderr.isatty()):
-        return None
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        return None
-    return tqdm(total=epochs, leave=False, bar_format="{percentage:3.0f} % {bar} {remaining} left")
 
 
 def _threads(n):

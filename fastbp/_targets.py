@@ -1,4 +1,4 @@
-"""Between the targets that a user has and those that the core reads: labels of any kind, numbers, and back."""
+"""Between the targets that a user has and those that the core reads: labels of any kind, numbers, and how much each counts."""
 
 import numpy as np
 
@@ -25,7 +25,7 @@ def find_classes(y, loss, n_out, name="y"):
 
 def told_classes(told, known, loss, n_out):
     """The classes that the user told of, which must be those that are known already."""
-    if loss.targets == "values" or loss.targets == "binary" and n_out > 1:
+    if loss.targets not in ("labels", "binary") or loss.targets == "binary" and n_out > 1:
         raise ValueError(f"classes must be None for {loss.name} with {n_out} outputs, which has no labels")
     classes = find_classes(told, loss, n_out, "classes")
     if known is not None and not np.array_equal(classes, known):
@@ -43,7 +43,7 @@ def are_labels(y, loss, n_out, name="y"):
 
 
 def encode(y, loss, n_out, classes, dtype, name="y"):
-    """Targets as the core reads them: int64 class numbers (n,), or numbers (n, n_out) of `dtype`."""
+    """Targets as the core reads them: int64 class numbers (n,), or numbers of `dtype`, (n, n_out) or a user's (n, any)."""
     if classes is not None and len(classes) != max(2, n_out):
         raise ValueError(f"classes_ must be {max(2, n_out)} labels for {n_out} outputs, not {len(classes)}")
     if loss.targets == "labels":
@@ -51,14 +51,107 @@ def encode(y, loss, n_out, classes, dtype, name="y"):
     if classes is not None and are_labels(y, loss, n_out, name):
         return _class_numbers(_label_array(name, y), classes, name).astype(dtype)[:, None]
     values = _validate.array(name, y)
-    if values.ndim == 1 and n_out == 1:
+    if values.ndim == 1 and (n_out == 1 or loss.targets == "custom" or _serves_all_outputs(loss)):
         values = values[:, None]
-    values = _validate.matrix(name, values, (None, n_out), dtype)
-    _validate.finite(name, values)
-    if loss.targets == "binary" and values.size and not (0 <= values.min() and values.max() <= 1):
-        row = np.argwhere((values < 0) | (values > 1))[0][0]
-        raise ValueError(f"{name} must lie in [0, 1] for {loss.name}; row {row} is {values[row].tolist()}")
+    n_columns = None if loss.targets == "custom" else n_out
+    if _serves_all_outputs(loss) and values.ndim == 2 and values.shape[1] == 1:
+        values = np.broadcast_to(values, (len(values), n_out))
+    values = _validate.matrix(name, values, (None, n_columns), dtype)
+    if loss.targets != "custom":
+        _check_domain(name, values, loss)
     return values
+
+
+def _serves_all_outputs(loss):
+    """Whether one column of targets is meant for every output, as where these are quantiles of it."""
+    return len(getattr(loss, "levels", ())) > 1
+
+
+def _check_domain(name, values, loss):
+    """Numbers that the loss is defined for. A NaN leaves an output of a sample out where others are left."""
+    unusable = ~np.isfinite(values)
+    if loss.targets != "binary" and unusable.any():
+        missing = np.isnan(values)
+        unusable &= ~missing | missing.all(axis=1, keepdims=True)
+    if unusable.any():
+        row = int(np.argwhere(unusable)[0][0])
+        hint = ": NaN leaves an output out, but none is left" if np.isnan(values[row]).all() and loss.targets != "binary" else ""
+        raise ValueError(f"{name} must be finite; row {row} is not{hint}")
+    if loss.targets == "counts":
+        _refuse_rows(name, values, values < 0, f"be at least 0 for {loss.name}")
+    elif loss.targets == "binary" and loss.link == "sigmoid":
+        _refuse_rows(name, values, (values < 0) | (values > 1), f"lie in [0, 1] for {loss.name}")
+    elif loss.targets == "binary":
+        _refuse_rows(name, values, (values != 0) & (values != 1), f"be 0 or 1 for {loss.name}")
+
+
+def _refuse_rows(name, values, bad, wanted):
+    if bad.any():
+        row = np.argwhere(bad)[0][0]
+        raise ValueError(f"{name} must {wanted}; row {row} is {values[row].tolist()}")
+
+
+def weights_of(sample_weight, class_weight, y, classes, loss, name="sample_weight"):
+    """What each sample counts.
+
+    Parameters
+    ----------
+    sample_weight : array_like (n_samples,) or None
+        Finite, not negative, not all 0 unless these are not all samples.
+    class_weight : dict, "balanced" or None
+        By label, 1 for those that it lacks; or n_samples / (classes there are * samples of the class).
+    y : ndarray
+        Targets as `encode` returned them.
+    classes : ndarray or None
+        The labels that they stand for.
+    loss : Loss
+        A Python function returns the mean loss of a batch, which cannot be weighted afterwards.
+    name : str, default "sample_weight"
+        For messages; another one means that these are not all samples.
+
+    Returns
+    -------
+    ndarray (n_samples,) of float64, or None where every sample counts 1
+    """
+    if sample_weight is None and class_weight is None:
+        return None
+    if loss.targets == "custom" and callable(loss.function):
+        raise ValueError("sample_weight and class_weight must be None for a Python function as loss, which weights its own mean; "
+                         "pass the weights to it as a column of y")
+    weights = np.ones(len(y)) if sample_weight is None else _sample_weights(name, sample_weight, len(y))
+    if class_weight is not None:
+        if classes is None:
+            raise ValueError("class_weight must be None where y is no labels, one a sample")
+        places = y.reshape(len(y)).astype(np.int64)
+        weights = weights * _class_weights(class_weight, places, classes)[places]
+    if len(y) and name == "sample_weight" and not weights.any():
+        raise ValueError("sample_weight and class_weight must leave a sample that counts more than 0")
+    return weights
+
+
+def _sample_weights(name, sample_weight, n_samples):
+    weights = _validate.matrix(name, sample_weight, (None,), np.float64)
+    _validate.same_length(name, weights, n_samples)
+    _validate.finite(name, weights)
+    if weights.min(initial=0) < 0:
+        row = int(np.argmax(weights < 0))
+        raise ValueError(f"{name} must be at least 0; row {row} is {weights[row]:g}")
+    return weights
+
+
+def _class_weights(class_weight, places, classes):
+    """A weight for each class."""
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        counts = np.bincount(places, minlength=len(classes))
+        return len(places) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    if not isinstance(class_weight, dict):
+        raise TypeError(f"class_weight must be a dict of label to weight, 'balanced' or None, not {class_weight!r}")
+    labels = classes.tolist()
+    unknown = [label for label in class_weight if label not in labels]
+    if unknown:
+        shown = ", ".join(map(repr, labels[:12])) + (", ..." if len(labels) > 12 else "")
+        raise ValueError(f"class_weight has {unknown[0]!r}, which is no class of this network: {shown}")
+    return np.array([_validate.number(f"class_weight of {label!r}", class_weight.get(label, 1), at_least=0) for label in labels])
 
 
 def _label_array(name, y):
@@ -97,7 +190,11 @@ def _class_numbers(y, classes, name):
 
 
 def total_sum_of_squares(values):
-    """Sum of (y - mean)^2 over all outputs: the denominator of R^2."""
-    blocks = [values[i:i + 8192] for i in range(0, len(values), 8192)]       # y may be as large as X: no copy of it
-    mean = sum(block.sum(axis=0, dtype=np.float64) for block in blocks) / len(values)
-    return float(sum(((block - mean) ** 2).sum() for block in blocks))
+    """Sum of (y - mean)^2 over all outputs: the denominator of R^2. NaN is left out."""
+    def blocks():
+        for part in (values[i:i + 8192] for i in range(0, len(values), 8192)):     # y may be as large as X: no copy of it
+            known = ~np.isnan(part)
+            yield np.where(known, part, 0).astype(np.float64), known
+    counts = sum(known.sum(axis=0) for _, known in blocks())
+    mean = sum(y.sum(axis=0) for y, _ in blocks()) / np.maximum(counts, 1)
+    return float(sum((known * (y - mean) ** 2).sum() for y, known in blocks()))

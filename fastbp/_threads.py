@@ -70,6 +70,19 @@ def choose(n_threads: int | None, flops: float, openmp_max: int | None = None) -
     return threads
 
 
+def team_sizes(n_threads: int | None, flops: float, openmp_max: int | None = None) -> tuple[int, int | None]:
+    """Return the number of threads for a call of many steps, and another to try, or None.
+
+    What the caller asked for stands. Else `choose` says where to begin; the other size is one thread, or, where
+    it begins with one, all that there are: a rule by flops does not see that the step of a wide layer on one
+    sample is bound by memory, where two cores help, nor what other processes do.
+    """
+    first = choose(n_threads, flops, openmp_max)
+    if n_threads is not None or _forked:
+        return first, None
+    return first, 1 if first > 1 else limit(openmp_max)
+
+
 def limit(openmp_max: int | None = None) -> int:
     """Return the most threads a call may use now, at least 1.
 

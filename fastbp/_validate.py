@@ -6,11 +6,12 @@ Every error names the argument, what came, and what is accepted.
 import itertools
 import numbers
 import operator
+import os
 
 import numpy as np
 
 
-def number(name, value, *, above=None, at_least=None, below=None):
+def number(name, value, *, above=None, at_least=None, below=None, at_most=None):
     """A finite real number within its bounds, as float."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, not {value!r}")
@@ -18,7 +19,8 @@ def number(name, value, *, above=None, at_least=None, below=None):
         value = float(value)
     except OverflowError:
         value = np.inf
-    bounds = [("greater than", above, operator.gt), ("at least", at_least, operator.ge), ("less than", below, operator.lt)]
+    bounds = [("greater than", above, operator.gt), ("at least", at_least, operator.ge), ("less than", below, operator.lt),
+              ("at most", at_most, operator.le)]
     wanted = [f"{words} {bound:g}" for words, bound, _ in bounds if bound is not None]
     if not np.isfinite(value) or not all(test(value, bound) for _, bound, test in bounds if bound is not None):
         raise ValueError(f"{name} must be finite{''.join(' and ' + words for words in wanted)}, not {value:g}")
@@ -67,6 +69,14 @@ def sequence(name, value, what):
     if not isinstance(value, (list, tuple, np.ndarray)):
         raise TypeError(f"{name} must be a list or tuple of {what}, not {value!r}")
     return value
+
+
+def path(name, value):
+    """A path, as str."""
+    try:
+        return os.fsdecode(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a path, not {value!r}") from None
 
 
 def flag(name, value):

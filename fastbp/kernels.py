@@ -121,7 +121,7 @@ def sgd_update(w, dw, velocity=None, *, learning_rate=0.1, momentum=0.0, nestero
     TypeError, ValueError
         If an array is of another kind or shape, w and velocity overlap, or a setting is out of its range.
     """
-    optimizer = SGD(learning_rate, momentum, nesterov, weight_decay, l2)
+    optimizer = SGD(learning_rate, momentum, nesterov, weight_decay=weight_decay, l2=l2)
     if not isinstance(w, np.ndarray) or w.dtype not in (np.float32, np.float64):
         raise TypeError(f"w must be a float32 or float64 ndarray, not {getattr(w, 'dtype', type(w).__name__)}")
     _validate.output("w", w, w.shape, w.dtype)
@@ -130,7 +130,7 @@ def sgd_update(w, dw, velocity=None, *, learning_rate=0.1, momentum=0.0, nestero
         raise ValueError("velocity must be given with momentum: an array like w, zero at first")
     velocity = _validate.output("velocity", velocity, w.shape, w.dtype).reshape(-1)
     _validate.apart(w=w, velocity=velocity)
-    slots = np.zeros((2, w.size), w.dtype)
+    slots = np.zeros((3, w.size), w.dtype)     # as many as any rule has
     if momentum:
         slots[0] = velocity
     core(w.dtype.name).update(optimizer.update(), 1, w.reshape(-1), dw.reshape(-1), slots)

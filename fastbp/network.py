@@ -1,51 +1,50 @@
-"""Network: a stack of dense layers under a loss, with its parameters; what most users ever see of fastbp."""
+"""Network: a stack of layers under a loss, with its parameters; what most users ever see of fastbp."""
 
 import secrets
-import threading
-from contextlib import contextmanager
 
 import numpy as np
 
-from fastbp import _targets, _threads, _validate, persistence, training
-from fastbp._dispatch import ISA, core
+from fastbp import _threads, _validate, checkpoint, fitting, persistence
 from fastbp.activations import ACTIVATIONS
-from fastbp.callbacks import read_callbacks, says_stop
-from fastbp.history import History
-from fastbp.initializers import INITIALIZERS, default_for
-from fastbp.layers import Dense, read_layers
-from fastbp.losses import LOSSES
-from fastbp.optimizers import read_optimizer
-
-_UNSAVED = {"_stack", "_busy", "_is_training", "_optimizer", "_small"}      # made anew by `_prepare`
+from fastbp.initializers import INITIALIZERS
+from fastbp.layers import read_layers
+from fastbp.losses import read_loss
+from fastbp.plan import read_plan, read_source, read_validation
+from fastbp.predictor import Predictor
 
 
-class Network:
-    """A feedforward network of dense layers.
+class Network(Predictor):
+    """A feedforward network.
 
     Parameters
     ----------
-    layers : sequence of int or Dense
-        Number of inputs, then each layer's width or `Dense`.
+    layers : sequence of int, Dense or Scale
+        Number of inputs, then each layer's width, or a layer with settings of its own.
     activation : str, default "relu"
         Of the hidden layers. One of ``fastbp.activations.ACTIVATIONS``. The last layer ends in raw outputs, since the
         loss owns its link; an output activation is given by ``Dense``.
-    loss : str, default "softmax_cross_entropy"
-        One of ``fastbp.losses.LOSSES``.
+    loss : str, Loss or callable, default "softmax_cross_entropy"
+        One of ``fastbp.losses.LOSSES``, one with settings such as ``fastbp.losses.Huber(0.5)``, or a function of your own,
+        see `fastbp.losses.CustomLoss`.
     dtype : {"float32", "float64"}, default "float32"
         Of parameters and of all arithmetic.
     seed : int, optional
-        Determines the starting weights and the order of samples, on any number of threads. Default: drawn, and kept in
-        ``seed``.
+        Determines the starting weights, the order of samples, dropout and noise, on any number of threads. Default: drawn,
+        and kept in ``seed``.
     initializer : str, default "auto"
-        Of the weights: one of ``fastbp.initializers.INITIALIZERS``, or "auto" for He's before rectifiers and Glorot's
-        elsewhere. Biases start at zero.
+        Of the weights: one of ``fastbp.initializers.INITIALIZERS``, or "auto" for the one that suits the activation: He's
+        before rectifiers, LeCun's before selu, Glorot's elsewhere. Biases start at zero.
+    input_dropout : float, default 0.0
+        In training each input is dropped with this probability, and the others are divided by 1 less it. In [0, 1).
+    input_noise : float, default 0.0
+        In training each input, after dropout, gets a normal random number of this standard deviation added.
 
     Attributes
     ----------
     sizes : tuple of int
         Widths from input to output.
-    activations : tuple of str
-        One for each layer.
+    layers : tuple of Dense and Scale
+        With nothing left open.
     classes_ : ndarray or None
         The labels that outputs stand for, from the first fit on; None for a loss on numbers.
     n_epochs : int
@@ -62,6 +61,9 @@ class Network:
     network, no other may use that network: a second one that trains it gets a RuntimeError, one that predicts may see
     parameters in the middle of an update.
 
+    With an optimizer that averages parameters, everything but training sees the average. Copies and pickles keep what the
+    optimizer keeps; `save` writes the parameters alone, and a `Checkpoint` all that a fit needs to go on.
+
     Examples
     --------
     >>> import numpy as np, fastbp
@@ -73,137 +75,70 @@ class Network:
     """
 
     def __init__(self, layers, activation="relu", loss="softmax_cross_entropy", dtype="float32", seed=None,
-                 initializer="auto"):
+                 initializer="auto", input_dropout=0.0, input_noise=0.0):
         _validate.one_of("activation", activation, ACTIVATIONS)
-        self._loss = LOSSES[_validate.one_of("loss", loss, LOSSES)]
-        self.dtype = np.dtype(_validate.one_of("dtype", getattr(dtype, "__name__", None) or str(dtype),
-                                               ("float32", "float64")))
-        self.sizes, self.activations = read_layers(layers, activation)
-        if loss == "softmax_cross_entropy" and self.sizes[-1] < 2:
-            raise ValueError("softmax_cross_entropy needs at least 2 outputs, one a class; for two classes in one "
-                             "output use loss='binary_cross_entropy'")
-        self.seed = secrets.randbits(63) if seed is None else _validate.seed(seed)
-        self.classes_ = None
-        self.n_epochs = 0
-        self._prepare()
-        self._initialize(_validate.one_of("initializer", initializer, ("auto", *INITIALIZERS)))
-
-    def _prepare(self):
-        """What is not saved with the network."""
-        codes = [ACTIVATIONS[name] for name in self.activations]
-        self._stack = core(self.dtype.name).Stack(self.sizes, codes, self._loss.code)
-        self._small = int(2 * _threads.FLOPS_PER_THREAD / self._flops(1))   # samples that are one thread's work
-        self._optimizer = None          # whose slots the stack holds, for partial_fit
-        self._busy = threading.RLock()
-        self._is_training = False
-
-    def _initialize(self, initializer):
+        _validate.one_of("initializer", initializer, ("auto", *INITIALIZERS))
+        loss = read_loss(loss)
+        dtype = _validate.one_of("dtype", getattr(dtype, "__name__", None) or str(dtype), ("float32", "float64"))
+        sizes, layers = read_layers(layers, activation, initializer)
+        loss.spec(sizes[-1])                        # refuses a number of outputs that does not suit it
+        input_dropout = _validate.number("input_dropout", input_dropout, at_least=0, below=1)
+        input_noise = _validate.number("input_noise", input_noise, at_least=0)
+        seed = secrets.randbits(63) if seed is None else _validate.seed(seed)
+        self._configure(sizes, layers, loss, dtype, seed, input_dropout, input_noise)
         rng = np.random.Generator(np.random.PCG64(self.seed))
-        shapes = list(zip(self.sizes, self.sizes[1:]))
-        names = [default_for(a) if initializer == "auto" else initializer for a in self.activations]
-        self.set_parameters([INITIALIZERS[name](rng, *shape) for name, shape in zip(names, shapes)],
-                            [np.zeros(n_out) for _, n_out in shapes])
-
-    # Parameters ------------------------------------------------------------------------------------------------------
-
-    @property
-    def loss(self):
-        """Name of the loss."""
-        return self._loss.name
-
-    @property
-    def metric_name(self):
-        """"accuracy" or "r2", as the loss has it."""
-        return self._loss.metric
-
-    @property
-    def n_layers(self):
-        """Dense layers."""
-        return len(self.activations)
-
-    @property
-    def n_params(self):
-        """Weights and biases."""
-        return sum((n_in + 1) * n_out for n_in, n_out in zip(self.sizes, self.sizes[1:]))
-
-    @property
-    def weights(self):
-        """Copies of the weights, one (n_in, n_out) array a layer; read-only, since `set_parameters` writes them."""
-        return [W for W, _ in self._unpack(self._stack.get_parameters)]
-
-    @property
-    def biases(self):
-        """Copies of the biases, one (n_out,) array a layer; read-only."""
-        return [b for _, b in self._unpack(self._stack.get_parameters)]
-
-    def _unpack(self, getter):
-        pairs = []
-        for layer, (n_in, n_out) in enumerate(zip(self.sizes, self.sizes[1:])):
-            W, b = np.empty((n_in, n_out), self.dtype), np.empty(n_out, self.dtype)
-            getter(layer, W, b)
-            W.flags.writeable = b.flags.writeable = False
-            pairs.append((W, b))
-        return pairs
-
-    def set_parameters(self, weights, biases):
-        """Set every weight and bias.
-
-        Parameters
-        ----------
-        weights : sequence of array_like
-            One (n_in, n_out) array a layer.
-        biases : sequence of array_like
-            One (n_out,) array a layer.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If there is not one of each a layer, a shape does not fit, or a number is not finite; nothing is changed then.
-        """
-        for name, given in (("weights", weights), ("biases", biases)):
-            if len(_validate.sequence(name, given, "arrays")) != self.n_layers:
-                raise ValueError(f"{name} must be {self.n_layers} arrays, one a layer, not {len(given)}")
-        pairs = []
-        for layer, (n_in, n_out) in enumerate(zip(self.sizes, self.sizes[1:])):
-            pairs.append((_validate.matrix(f"weights[{layer}]", weights[layer], (n_in, n_out), self.dtype),
-                          _validate.matrix(f"biases[{layer}]", biases[layer], (n_out,), self.dtype)))
-            for name, array in zip((f"weights[{layer}]", f"biases[{layer}]"), pairs[-1]):
-                _validate.finite(name, array)
-        with self._exclusive():
-            for layer, (W, b) in enumerate(pairs):
-                self._stack.set_parameters(layer, W, b)
+        self.set_parameters([layer.initial_weights(rng, n_in) for n_in, layer in zip(sizes, layers)],
+                            [np.zeros(n_out) for n_out in sizes[1:]])
 
     # Training --------------------------------------------------------------------------------------------------------
 
-    def fit(self, X, y, epochs=10, batch_size=32, optimizer=None, shuffle=True, validation_data=None, callbacks=(),
-            n_threads=None, verbose=0):
+    def fit(self, X, y=None, epochs=10, batch_size=32, optimizer=None, shuffle=True, validation_data=None, callbacks=(),
+            n_threads=None, verbose=0, *, sample_weight=None, class_weight=None, classes=None, health=False, resume=None):
         """Train for some epochs, from the parameters as they are.
 
         Parameters
         ----------
-        X : array_like (n_samples, n_in)
+        X : array_like (n_samples, n_in), or chunks
             float32 and float64 with contiguous rows are read where they stand, also from a read-only `numpy.memmap`;
             any other layout or dtype is converted once.
+
+            Without `y`, chunks of samples that need not fit in memory together: a function that returns an iterator, as a
+            generator function does, or anything else that can be gone through anew for each epoch. Each chunk is a pair
+            (X, y), or a triple (X, y, sample_weight), of any number of samples, which are shuffled within it and taken in
+            batches; two chunks at a time are in memory. With `resume`, chunks must come as they came before.
         y : array_like
             Labels (n_samples,), integers or strings, for softmax_cross_entropy; 0 and 1, two labels, or
-            (n_samples, n_out) numbers in [0, 1] for binary_cross_entropy; numbers (n_samples, n_out), or (n_samples,)
-            for one output, for squared_error.
+            (n_samples, n_out) numbers in [0, 1] for binary_cross_entropy, 0 or 1 for hinge; for the others numbers
+            (n_samples, n_out), or (n_samples,) for one output, of which NaN leaves an output of a sample out.
         epochs : int, default 10
-            Passes over the data.
+            Passes over the data. With `resume`, those before count.
         batch_size : int, default 32
-            Samples of a step; the last batch of an epoch may be smaller.
-        optimizer : SGD or Adam, default SGD()
-            What it keeps of the gradients starts at zero.
+            Samples of a step; the last batch of an epoch may be smaller. LBFGS always takes all samples.
+        optimizer : SGD, Adam, ..., default SGD()
+            One of ``fastbp.optimizers.OPTIMIZERS``. What it keeps of the gradients starts at zero.
         shuffle : bool, default True
             A new order each epoch, from ``seed`` and ``n_epochs``; X is read in that order, never rearranged.
-        validation_data : (X, y), optional
+        validation_data : (X, y) or (X, y, sample_weight), optional
             Evaluated after each epoch.
         callbacks : list or tuple of callables, default ()
-            Each is called as ``callback(net, history)`` after each epoch; training ends if one returns True.
+            Each is called as ``callback(net, history)`` after each epoch, or after every so many steps if it has an
+            attribute ``every``; training ends if one returns True. See `fastbp.callbacks`.
         n_threads : int, optional
             At most so many threads. Default: as many as the work of a step is worth. The result does not depend on it.
         verbose : int, default 0
-            1 prints a line an epoch.
+            1 shows a line an epoch, and a bar on a terminal where tqdm is installed.
+        sample_weight : array_like (n_samples,), optional
+            How much each sample counts in the mean loss of its batch; at least 0. The metric counts all alike.
+        class_weight : dict or "balanced", optional
+            The same by label, 1 for those that the dict lacks; "balanced" gives all classes the same weight in all.
+        classes : array_like, optional
+            All labels there are, if a first chunk may lack some and they are not 0..n_out-1.
+        health : bool, default False
+            Look at the gradients in every 16th step, for ``history.verdict()`` and ``history.plot_gradient_flow()``.
+        resume : str or path-like, optional
+            Go on from the checkpoint at this path, or, if there is none yet, begin: one and the same command can be started
+            again after whatever stopped it. All other arguments must be as they were, except that epochs may be more. An
+            epoch in which a fit was stopped has ``health`` of the steps since.
 
         Returns
         -------
@@ -212,65 +147,37 @@ class Network:
         Raises
         ------
         TypeError, ValueError
-            If an argument is not as described; before any parameter changes.
+            If an argument is not as described, before any parameter changes; a chunk, when it is its turn.
+        FormatError
+            If a checkpoint is damaged, and so is the one before it.
         DivergenceError
-            If the loss is not finite. The last finite parameters are kept.
+            If the loss is not finite. The last finite parameters are kept; the error's ``history`` has the epochs before.
         RuntimeError
             If another thread is training this network.
         """
-        epochs = _validate.positive_int("epochs", epochs)
-        optimizer = read_optimizer(optimizer)
-        X, y, classes = self._read_data(X, y)
-        batch_size = min(_validate.positive_int("batch_size", batch_size), len(X))
-        callbacks = read_callbacks(callbacks)
-        threads = _threads.choose(n_threads, self._flops(batch_size, training=True), _openmp_limit(self.dtype))
-        run = training.Run(self._stack, X, y, batch_size, optimizer.update(), training.Team(threads, n_threads is None),
-                           self.seed, _validate.flag("shuffle", shuffle))
-        history = History(self.metric_name, len(X), threads, ISA, self._flops(1, training=True))
-        scores = self._scorer(validation_data, classes, n_threads)
-        spread = None if self._loss.metric == "accuracy" else _targets.total_sum_of_squares(y)
-        verbose = _validate.count("verbose", verbose)
+        plan = read_plan(self, epochs, batch_size, optimizer, shuffle, callbacks, n_threads, verbose, health)
+        saved = None if resume is None else checkpoint.read(resume)
+        source, classes = read_source(self, plan, X, y, sample_weight, class_weight, classes)
+        validation = read_validation(self, validation_data, classes)
+        run = fitting.Fit(self, plan, source, classes, validation, saved)
         with self._exclusive(training=True):
-            self._take(optimizer, classes, run)
-            for epoch in range(epochs):
-                self._epoch(run, history, scores, spread)
-                if verbose:
-                    print(f"epoch {epoch + 1}/{epochs}  {history.line()}", flush=True)
-                history.n_threads = run.team.best
-                if any([says_stop(callback(self, history)) for callback in callbacks]):
-                    break
-        return history
+            return run.run()
 
-    def _take(self, optimizer, classes, run):
-        """Starts with an optimizer; whatever stops this half-way leaves the network without one."""
-        self._optimizer = None
-        self._stack.reset_slots(run.update["rule"])
-        self.classes_, self._optimizer = classes, optimizer
-
-    def _epoch(self, run, history, scores, spread):
-        total, hits, seconds = run.epoch(self.n_epochs)
-        self.n_epochs += 1
-        n = len(run.X)
-        history.loss.append(total / n)
-        history.metric.append(hits / n if spread is None else _r2(total, spread))
-        history.seconds.append(seconds)
-        if scores is not None:
-            loss, metric = scores()
-            history.val_loss.append(loss)
-            history.val_metric.append(metric)
-
-    def partial_fit(self, X, y, optimizer=None, classes=None, n_threads=None):
+    def partial_fit(self, X, y, optimizer=None, classes=None, n_threads=None, *, sample_weight=None):
         """Take one step on a batch.
 
         Parameters
         ----------
         X, y : array_like
             The batch; see `fit`.
-        optimizer : SGD or Adam, default SGD()
-            What it keeps of the gradients goes on from the last call as long as the optimizer is equal, else it starts at zero.
+        optimizer : SGD, Adam, ..., default SGD()
+            Any but LBFGS. What it keeps of the gradients goes on from the last call as long as the optimizer is equal, else
+            it starts at zero.
         classes : array_like, optional
             All labels there are, for a first batch that lacks some and whose labels are not 0..n_out-1.
         n_threads : int, optional
+            See `fit`.
+        sample_weight : array_like (n_samples,), optional
             See `fit`.
 
         Returns
@@ -283,17 +190,10 @@ class Network:
         TypeError, ValueError, DivergenceError, RuntimeError
             See `fit`; a step whose loss is not finite is not taken.
         """
-        optimizer = read_optimizer(optimizer)
-        X, y, classes = self._read_data(X, y, classes)
-        threads = _threads.choose(n_threads, self._flops(len(X), training=True), _openmp_limit(self.dtype))
-        run = training.Run(self._stack, X, y, len(X), optimizer.update(), training.Team(threads, False), self.seed, False)
-        with self._exclusive(training=True):
-            if optimizer != self._optimizer:
-                self._take(optimizer, classes, run)
-            return run.one_step() / len(X)
+        return fitting.partial_fit(self, X, y, optimizer, classes, n_threads, sample_weight)
 
-    def loss_and_gradient(self, X, y, n_threads=None):
-        """Mean loss over the samples, taken as one batch, and its gradient.
+    def loss_and_gradient(self, X, y, n_threads=None, *, sample_weight=None):
+        """Mean loss over the samples, taken as one batch, and its gradient; without dropout and noise.
 
         Returns
         -------
@@ -310,171 +210,73 @@ class Network:
         RuntimeError
             If another thread is training this network.
         """
-        X, y, _ = self._read_data(X, y)
-        threads = _threads.choose(n_threads, self._flops(len(X), training=True), _openmp_limit(self.dtype))
+        data, _ = self._read_samples(X, y, sample_weight)
+        threads = _threads.choose(n_threads, self._flops(len(data.X), training=True), self._openmp_limit())
         with self._exclusive():
-            loss = self._stack.gradient(X, y, threads)
-            pairs = self._unpack(self._stack.get_gradient)
-        return loss, [dW for dW, _ in pairs], [db for _, db in pairs]
+            loss = self._stack.gradient(*data, threads)
+            blocks = self._rows(self._stack.get_gradient)
+        return loss, self._part("weights", blocks), self._part("biases", blocks)
 
-    # Inference -------------------------------------------------------------------------------------------------------
+    # Diagnosis -------------------------------------------------------------------------------------------------------
 
-    def forward(self, X, out=None, n_threads=None):
-        """Raw outputs (n_samples, n_out), before the loss's link.
+    def trace_step(self, X, y, optimizer=None):
+        """Every number of one step of backpropagation, under the textbook's names, to print and read; the network stays as it
+        is. See `fastbp.trace`."""
+        from fastbp import trace
+        return trace.trace_step(self, X, y, optimizer)
 
-        Parameters
-        ----------
-        X : array_like (n_samples, n_in)
-        out : ndarray (n_samples, n_out), optional
-            Written into and returned; C-contiguous, of the network's dtype.
-        n_threads : int, optional
-            See `fit`.
-
-        Returns
-        -------
-        ndarray (n_samples, n_out)
-
-        Raises
-        ------
-        TypeError, ValueError
-            If X or out is not as described, or they overlap.
-        """
-        if n_threads is None and type(X) is np.ndarray and (out is None or type(out) is np.ndarray):
-            result = self._stack.forward_small(X, out, self._small)
-            if result is not None:
-                return result
-        X = _validate.rows("X", X, self.sizes[0], self.dtype)
-        out = _validate.output("out", out, (len(X), self.sizes[-1]), self.dtype)
-        if np.may_share_memory(X, out):
-            raise ValueError("out must not overlap X in memory")
-        training.forward(self._stack, X, out, self._flops(1), self._inference_threads(X, n_threads))
-        return out
-
-    def predict(self, X, n_threads=None):
-        """Labels (n_samples,), or 0 and 1 (n_samples, n_out) for several binary outputs; values for squared_error,
-        (n_samples,) where there is one output."""
-        raw = self.forward(X, n_threads=n_threads)
-        if self._loss.targets == "values":
-            return raw[:, 0] if raw.shape[1] == 1 else raw
-        if self._loss.targets == "binary" and raw.shape[1] > 1:
-            return (raw > 0).astype(np.int64)
-        places = raw.argmax(axis=1) if self._loss.targets == "labels" else (raw[:, 0] > 0).astype(np.intp)
-        return places if self.classes_ is None else self.classes_[places]
-
-    def predict_proba(self, X, n_threads=None):
-        """Probabilities: (n_samples, n_classes), columns as in ``classes_``; for several binary outputs, of each.
-
-        Raises
-        ------
-        ValueError
-            If the loss has none, as squared_error.
-        """
-        if self._loss.link == "identity":
-            raise ValueError(f"{self.loss} gives no probabilities; use predict or forward")
-        p = self.forward(X, n_threads=n_threads)
-        core(self.dtype.name).link(self._loss.code, p)
-        return np.hstack([1 - p, p]) if p.shape[1] == 1 else p
-
-    def evaluate(self, X, y, n_threads=None):
-        """Mean loss and metric (``metric_name``) over the samples.
+    def input_gradient(self, X, y, n_threads=None):
+        """Gradient (n_samples, n_in) of each sample's loss in that sample, by the network as it predicts.
 
         Parameters
         ----------
-        X, y : array_like
+        X, y, n_threads
             See `fit`.
-        n_threads : int, optional
-            See `fit`.
-
-        Returns
-        -------
-        loss, metric : float
 
         Raises
         ------
         TypeError, ValueError
             If an argument is not as `fit` describes.
         """
-        X, y, _ = self._read_data(X, y)
-        return self._score(X, y, n_threads)
+        from fastbp import gradients
+        return gradients.input_gradient(self, X, y, n_threads)
 
-    def _score(self, X, y, n_threads):
-        loss, share = training.evaluate(self._stack, X, y, self._flops(1), self._inference_threads(X, n_threads))
-        if self._loss.metric == "accuracy":
-            return loss, share
-        return loss, _r2(loss * len(X), _targets.total_sum_of_squares(y))
+    def jacobian(self, X, n_threads=None):
+        """Derivatives (n_samples, n_out, n_in) of the raw outputs in the inputs, by the network as it predicts.
 
-    def _scorer(self, data, classes, n_threads):
-        """A call that evaluates the validation data, which are checked now; None if there are none."""
-        if data is None:
-            return None
-        if not isinstance(data, (tuple, list)) or len(data) != 2:
-            raise ValueError(f"validation_data must be a pair (X, y), not {type(data).__name__}")
-        X = _validate.rows("validation_data X", data[0], self.sizes[0], self.dtype)
-        _validate.some_samples("validation_data X", X)
-        y = _targets.encode(data[1], self._loss, self.sizes[-1], classes, self.dtype, "validation_data y")
-        _validate.same_length("validation_data y", y, len(X))
-        return lambda: self._score(X, y, n_threads)
+        Parameters
+        ----------
+        X : array_like (n_samples, n_in)
+        n_threads : int, optional
+            See `fit`.
 
-    # Between users and the core --------------------------------------------------------------------------------------
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as described.
+        """
+        from fastbp import gradients
+        return gradients.jacobian(self, X, n_threads)
 
-    def _read_data(self, X, y, classes=None):
-        """X and y as the core reads them, and the classes, of which the user may have told; the network stays as it is."""
-        X = _validate.rows("X", X, self.sizes[0], self.dtype)
-        _validate.some_samples("X", X)
-        if classes is not None:
-            classes = _targets.told_classes(classes, self.classes_, self._loss, self.sizes[-1])
-        elif self.classes_ is not None:
-            classes = self.classes_
-        else:
-            classes = _targets.find_classes(y, self._loss, self.sizes[-1])
-        y = _targets.encode(y, self._loss, self.sizes[-1], classes, self.dtype)
-        _validate.same_length("y", y, len(X))
-        return X, y, classes
-
-    def _flops(self, n_samples, training=False):
-        """Of a batch: 2 n_in n_out for each product; training adds dW, and dX but for the first layer."""
-        products = [n_in * n_out for n_in, n_out in zip(self.sizes, self.sizes[1:])]
-        return 2 * n_samples * (3 * sum(products) - products[0] if training else sum(products))
-
-    def _inference_threads(self, X, n_threads):
-        return _threads.choose(n_threads, self._flops(len(X)), _openmp_limit(self.dtype))
-
-    @contextmanager
-    def _exclusive(self, training=False):
-        """One thread at a time; of what that thread does meanwhile, in a callback, everything but training."""
-        if not self._busy.acquire(blocking=False):
-            raise RuntimeError("another thread is training this network; use a copy, or wait for it")
-        outer = self._is_training
-        try:
-            if training and outer:
-                raise RuntimeError("a callback cannot train the network that is calling it; train a copy")
-            self._is_training = training or outer
-            yield
-        finally:
-            self._is_training = outer
-            self._busy.release()
+    # Files -----------------------------------------------------------------------------------------------------------
 
     def save(self, path):
         """Write the network to a safetensors file; see `fastbp.persistence`."""
         persistence.save(self, path)
-
-    def __getstate__(self):
-        state = {name: value for name, value in self.__dict__.items() if name not in _UNSAVED}
-        return state | {"parameters": (self.weights, self.biases)}
-
-    def __setstate__(self, state):
-        parameters = state.pop("parameters")
-        self.__dict__.update(state)
-        self._prepare()
-        self.set_parameters(*parameters)
 
     def __repr__(self):
         layers = ", ".join([str(self.sizes[0])] + [f"{n} {a}" for n, a in zip(self.sizes[1:], self.activations)])
         return f"<fastbp.Network {layers}; {self.loss}, {self.dtype.name}, {self.n_params:,} parameters>"
 
 
-def load(path):
-    """Read a network from a file that `Network.save` wrote.
+def load(path, loss=None):
+    """Read a network from a file that `Network.save` or a `Checkpoint` wrote.
+
+    Parameters
+    ----------
+    path : str or path-like
+    loss : callable or CustomLoss, optional
+        For a network with a loss of the user's own, which no file holds: that loss. None for all others.
 
     Raises
     ------
@@ -482,20 +284,16 @@ def load(path):
         If the file is not a whole, unchanged model file.
     OSError
         If it cannot be opened.
+    ValueError
+        If loss is missing, or not asked for.
     """
     model = persistence.load(path)
-    layers = [model.sizes[0], *map(Dense, model.sizes[1:], model.activations)]
-    net = Network(layers, loss=model.loss, dtype=model.dtype, seed=model.seed)
-    net.set_parameters(model.weights, model.biases)
+    if (model.loss is None) == (loss is None):
+        raise ValueError("loss must be given: the network has one of its user's own, which no file holds" if loss is None else
+                         f"loss must be None: the network has its own, {model.loss.name}")
+    net = Network.__new__(Network)
+    net._configure(model.sizes, model.layers, read_loss(model.loss or loss), model.dtype,
+                   secrets.randbits(63) if model.seed is None else model.seed, model.input_dropout, model.input_noise)
+    net._set_rows([{0: rows} for rows in model.rows])
     net.classes_, net.n_epochs = model.classes, model.epochs
     return net
-
-
-def _openmp_limit(dtype):
-    """What the OpenMP runtime would give the calling thread: threadpoolctl's limits show there."""
-    return core(dtype.name).openmp()[1]
-
-
-def _r2(total_loss, spread):
-    """1 - residual / total sum of squares; the loss is half the residual."""
-    return 1 - 2 * total_loss / spread if spread > 0 else float(total_loss == 0)

@@ -1,30 +1,52 @@
-"""The training loop over a core's `Stack`: epochs of compiled steps. Knows arrays that are already checked, no Network.
+"""Compiled steps over a core's `Stack`. Knows arrays that are already checked, no Network.
 
-An epoch runs without the GIL, in slices of SLICE_SECONDS: between two of them Python looks at Ctrl-C, with the
-parameters on a step boundary.
+Steps run without the GIL, in slices of SLICE_SECONDS: between two of them Python looks at Ctrl-C, with the parameters on a
+step boundary.
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
-from fastbp.errors import DivergenceError
+from fastbp.divergence import divergence
 
 SLICE_SECONDS = 0.05        # Ctrl-C is answered within 200 ms
 PROBE_SECONDS = 0.003
 
 
-class Team:
-    """How many threads the next slice gets: all that the call may use, or one, as a step has lately been quicker.
+class Data(NamedTuple):
+    """Samples as the core reads them."""
 
-    Where the work of a step is near the cost of two barriers, or another process wants the same core, no rule knows
-    beforehand. Results do not depend on the threads, so a fit may try: it begins with all, and a short slice of the
-    other size now and then takes 2 % of its time at most.
+    X: np.ndarray
+    y: np.ndarray
+    weights: np.ndarray | None = None
+
+
+def order_of(n_samples, shuffle, *numbers):
+    """The samples in the order of an epoch, or of a chunk of one: a function of seed and numbers alone, for exact resume."""
+    if not shuffle:
+        return np.arange(n_samples, dtype=np.int64)
+    order = np.random.Generator(np.random.PCG64(numbers)).permutation(n_samples)
+    return order.astype(np.int64, copy=False)
+
+
+def key_of(*numbers):
+    """The key of all dropout and noise of an epoch, or of a chunk of one."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
+
+
+class Team:
+    """How many threads the next slice gets: `n_threads` at first, then that or `other`, as a step has lately been quicker.
+
+    Where the work of a step is near the cost of two barriers, or limited by memory, or another process wants the same core,
+    no rule knows beforehand. Results do not depend on the threads, so a fit may try: a short slice of the other size now
+    and then takes 2 % of its time at most.
     """
 
-    def __init__(self, n_threads, may_change):
-        self.sizes = (n_threads, 1) if may_change and n_threads > 1 else (n_threads,)
+    def __init__(self, n_threads, other=None):
+        self.sizes = (n_threads,) if other in (None, n_threads) else (n_threads, other)
         self.step_seconds = {}
         self.next_probe = 0.0
 
@@ -43,125 +65,117 @@ class Team:
     def record(self, size, n_steps, seconds, was_probe):
         self.step_seconds[size] = seconds / max(n_steps, 1)
         if was_probe or not self.next_probe:        # a probe takes a step at least, with one thread a long one
-            probe_seconds = max(PROBE_SECONDS, self.sizes[0] * self.step_seconds[size])
+            probe_seconds = max(PROBE_SECONDS, max(self.sizes) * self.step_seconds[size])
             self.next_probe = time.perf_counter() + 50 * probe_seconds
 
 
 @dataclass
 class Run:
-    """One call of fit: data as `_validate` and `_targets` leave it, and how to go through it."""
+    """The steps over samples in memory: an epoch, a chunk of one, or a single batch."""
 
     stack: object           #: core.Stack
-    X: np.ndarray
-    y: np.ndarray
+    data: Data
+    order: np.ndarray       #: int64, the samples as they come
     batch_size: int
     update: dict            #: core.Update
+    rates: np.ndarray       #: float64, the learning rate of each step
+    key: int                #: of dropout and noise
     team: Team
-    seed: int
-    shuffle: bool
+    epoch: int = 0          #: for messages
+    first_step: int = 0     #: of the epoch, where this is a later chunk of it
+    is_whole_epoch: bool = True
+    step: int = 0           #: the next one
+    totals: np.ndarray = field(default_factory=lambda: np.zeros(3))     #: sums of losses, scores and weights
+
+    def __post_init__(self):
+        self.start = self.step
 
     @property
     def n_steps(self):
-        return -(-len(self.X) // self.batch_size)
+        return -(-len(self.order) // self.batch_size)
 
-    def order(self, epoch):
-        """The samples in the order of an epoch: a function of the seed and the epoch's number alone, for exact resume."""
-        if not self.shuffle:
-            return np.arange(len(self.X), dtype=np.int64)
-        order = np.random.Generator(np.random.PCG64([self.seed, epoch])).permutation(len(self.X))
-        return order.astype(np.int64, copy=False)
+    @property
+    def n_samples_done(self):
+        return min(self.step * self.batch_size, len(self.order))
 
-    def steps(self, order, first, last):
-        """Takes steps first..last of an epoch. Returns the step it stands before, if it diverged, loss sum and hits."""
-        totals, diverged, step = np.zeros(2), False, first
-        while step < last and not diverged:
-            size, seconds = self.team.choose()
-            started, before = time.perf_counter(), step
-            step, diverged = self.stack.train(self.X, self.y, order, self.batch_size, step, last, self.update, seconds,
-                                              totals, size)
-            self.team.record(size, step - before, time.perf_counter() - started, seconds < SLICE_SECONDS)
-        return step, diverged, totals
-
-    def epoch(self, number):
-        """One pass over the data. Returns the loss sum, the hits and the seconds."""
-        started = time.perf_counter()
-        order = self.order(number)
+    def mark(self):
+        """Makes the present state the one from which a divergence is replayed."""
         self.stack.save_state()
+        self.start = self.step
+
+    def advance(self, last, tick=lambda: False):
+        """Takes the steps before `last`, or fewer if `tick`, asked between two slices, says so. Returns whether it did.
+
+        Afterwards everything is finite; else it is as it was before the first step that was to blame, and a
+        `DivergenceError` says so.
+        """
+        asked = diverged = False
         try:
-            step, diverged, totals = self.steps(order, 0, self.n_steps)
+            while self.step < last and not (diverged or asked):
+                self.step, diverged = self._slice(self.step, last, self.totals)
+                asked = tick()
         except BaseException:               # Ctrl-C, after an update that overflowed
             if not self.stack.finite():
                 self.stack.restore_state()
             raise
         if diverged or not self.stack.finite():
-            self.give_up(number, order, step, diverged)
-        return float(totals[0]), int(totals[1]), time.perf_counter() - started
+            self._give_up(diverged)
+        return asked
 
-    def one_step(self):
-        """The whole of X as one step. Returns the loss sum."""
-        order = np.arange(len(self.X), dtype=np.int64)
-        self.stack.save_state()
-        step, diverged, totals = self.steps(order, 0, 1)
-        if diverged or not self.stack.finite():
-            self.give_up(0, order, step, diverged)
-        return float(totals[0])
+    def _slice(self, step, last, totals):
+        """Some steps. Returns the next one, and whether it diverged."""
+        size, seconds = self.team.choose()
+        started = time.perf_counter()
+        done, diverged = self.stack.train(*self.data, self.order, self.batch_size, step, last, self.update, self.rates,
+                                          self.key, seconds, totals, size)
+        self.team.record(size, done - step, time.perf_counter() - started, seconds < SLICE_SECONDS)
+        return done, diverged
 
-    def give_up(self, number, order, step, diverged):
+    def _give_up(self, diverged):
         """Leaves the last finite parameters and says where they were lost.
 
-        A loss that is not finite stops a step before its update. If an update itself overflowed, the epoch is replayed
-        to the step before that one: the same bits, at most an epoch of time, and nothing to pay while all is well.
+        A loss that is not finite stops a step before its update. If an update itself overflowed, the steps since `mark` are
+        replayed to the step before that one: the same bits, at most an epoch of time, and nothing to pay while all is well.
         """
-        layer, overflowed = self.stack.not_finite(len(self.batch(order, step))) if diverged else None, None
+        layer, overflowed = self.stack.not_finite(len(self._batch())) if diverged else None, None
         if not self.stack.finite():
-            layer, (step, overflowed) = None, self.rewind(order, step)
-        message = _explain(self, number, step, layer, overflowed, self.batch(order, step))
-        raise DivergenceError(message, epoch=number, step=step, layer=layer)
+            layer, overflowed = None, self._rewind()
+        n_steps = self.n_steps if self.is_whole_epoch else None
+        raise divergence(self.stack, self.data.X, self._batch(), self.epoch, self.first_step + self.step, n_steps, layer,
+                         overflowed)
 
-    def batch(self, order, step):
-        """The samples of a step."""
-        return order[step * self.batch_size:(step + 1) * self.batch_size]
+    def _batch(self):
+        """The samples of the next step."""
+        return self.order[self.step * self.batch_size:(self.step + 1) * self.batch_size]
 
-    def rewind(self, order, step):
-        """Back to before the first update that left a parameter that is not finite; returns that step and its layer."""
+    def _rewind(self):
+        """Back to before the first update that left a number that is not finite; returns its layer."""
+        reached = self.step
         self.stack.restore_state()
-        bad = 0
-        while self.stack.finite() and bad < step:
-            self.steps(order, bad, bad + 1)
-            bad += 1
+        self.step = self.start
+        while self.stack.finite() and self.step < reached:
+            self._replay(self.step + 1)
         layer = self.stack.overflowed()
+        bad = self.step - 1
         self.stack.restore_state()
-        self.steps(order, 0, bad - 1)
-        return bad - 1, layer
+        self.step = self.start
+        self._replay(bad)
+        return layer
+
+    def _replay(self, last):
+        while self.step < last:
+            self.step, _ = self._slice(self.step, last, np.zeros(3))
 
 
-def _explain(run, epoch, step, layer, overflowed, batch):
-    where = f"epoch {epoch + 1}, step {step + 1} of {run.n_steps}"
-    kept = "the parameters are those before this step, all finite"
-    cure = "try a smaller learning_rate, or scale X to about unit variance"
-    what = f"the loss of {where} is not finite" if layer is not None else (
-        f"the update of {where} leaves numbers that are not finite in {_layer(run, overflowed, 'the optimizer')}")
-    with np.errstate(over="ignore"):
-        bad = next((i for i in batch if not np.isfinite(run.X[i].astype(run.stack.dtype)).all()), None)
-    if bad is not None:
-        return f"{what}, because X row {bad} is not ({run.stack.dtype}); {kept}"
-    if layer is None:
-        return f"{what}; {kept}; {cure}"
-    return f"{what}, first in {_layer(run, layer, 'the loss itself')}; {kept}; {cure}"
-
-
-def _layer(run, layer, otherwise):
-    return f"layer {layer}" if layer < run.stack.n_layers else otherwise
-
-
-def evaluate(stack, X, y, flops, n_threads):
-    """Mean loss and share of hits over the samples; `flops` of one sample sizes the slices."""
-    n_chunks = -(-len(X) // stack.chunk_size)
-    losses, hits = np.empty(n_chunks), np.empty(n_chunks, np.int64)
-    for part in slices(stack, len(X), flops, n_threads):
+def evaluate(stack, data, flops, n_threads):
+    """Sums of losses, scores and weights over the samples; `flops` of one sample sizes the slices."""
+    n_chunks = -(-len(data.X) // stack.chunk_size)
+    losses, scores = np.empty(n_chunks), np.empty(n_chunks)
+    for part in slices(stack, len(data.X), flops, n_threads):
         chunks = slice(part.start // stack.chunk_size, -(-part.stop // stack.chunk_size))
-        stack.evaluate(X[part], y[part], losses[chunks], hits[chunks], n_threads)
-    return float(losses.sum()) / len(X), int(hits.sum()) / len(X)
+        weights = None if data.weights is None else data.weights[part]
+        stack.evaluate(data.X[part], data.y[part], weights, losses[chunks], scores[chunks], n_threads)
+    return losses.sum(), scores.sum(), len(data.X) if data.weights is None else data.weights.sum()
 
 
 def forward(stack, X, out, flops, n_threads):

@@ -96,7 +96,7 @@ MISTAKES = [
     ("train --layers 8,,4", "got '8,,4'"),
     ("train --layers 8 blobs.npz", "DATA goes before --layers"),
     ("train --activation swish", "choose from"),
-    ("train --loss hinge", "choose from"),
+    ("train --loss perceptron", "choose from"),
     ("train --epochs 0", "argument --epochs: must be a whole number of at least 1, got '0'"),
     ("train --epochs 1.5", "got '1.5'"),
     ("train --batch-size -4", "argument --batch-size"),

@@ -3,9 +3,10 @@ import itertools
 
 import numpy as np
 import pytest
+from stacks import layer, loss_spec, rule
 
 import fastbp
-from fastbp import _dispatch, _threads, network, training
+from fastbp import _dispatch, _threads, training
 from fastbp._isa import DTYPES
 from fastbp.activations import ACTIVATIONS
 from fastbp.losses import LOSSES
@@ -14,6 +15,8 @@ from fastbp.optimizers import OPTIMIZERS
 TEAMS = (1, 2, 3, 4)
 N_SAMPLES = 401         # no multiple of a batch, a tile or a chunk; chunks enough for four threads
 MOMENTUM = fastbp.SGD(0.05, momentum=0.9)
+ALL_KINDS = [10, fastbp.Dense(17, "mish", normalization="batch", dropout=0.3), fastbp.Scale(),
+             fastbp.Dense(17, "gelu_tanh", normalization="layer", residual=True), fastbp.Dense(17, max_norm=1.0), 5]
 SHAPES = ([1, 1, 2], [10, 17, 10], [17, 130, 2], [130, 1, 130], [3, 130, 17, 10, 5])
 
 pytestmark = [pytest.mark.parametrize("dtype", DTYPES), pytest.mark.parametrize("isa", _dispatch.usable())]
@@ -28,17 +31,18 @@ def any_team(monkeypatch):
 @pytest.fixture(autouse=True)
 def this_row(monkeypatch, isa):
     """Networks compute on this row."""
-    monkeypatch.setattr(network, "core", lambda dtype: _dispatch.load_core(isa, dtype))
+    for dtype in DTYPES:
+        monkeypatch.setitem(_dispatch._CORES, dtype, _dispatch.load_core(isa, dtype))
 
 
 def data(sizes, loss, n=N_SAMPLES, seed=0):
-    """X, some of it far from zero, and targets of this loss; float64, whatever the network's dtype."""
+    """X, some of it far from zero unless exp follows, and targets of this loss; float64, whatever the network's dtype."""
     rng = np.random.default_rng([seed, n, *sizes])
-    X = rng.standard_normal((n, sizes[0])) * rng.choice([0.1, 1, 3], (n, 1))
+    X = rng.standard_normal((n, sizes[0])) * rng.choice([0.1, 1, 3], (n, 1)) * (0.1 if loss == "poisson" else 1)
     if loss == "softmax_cross_entropy":
         return X, rng.integers(0, sizes[-1], n)
     y = rng.uniform(0, 1, (n, sizes[-1]))
-    return X, y if loss == "squared_error" else y.round()
+    return X, y if LOSSES[loss].targets == "values" else y.round()
 
 
 def bits(*arrays):
@@ -46,14 +50,21 @@ def bits(*arrays):
     return [np.asarray(x).tobytes() for x in arrays]
 
 
-def fitted(sizes, dtype, n_threads, loss="softmax_cross_entropy", activation="tanh", optimizer=MOMENTUM,
-           batch_size=64, n_samples=N_SAMPLES):
+def fitted(layers, dtype, n_threads, loss="softmax_cross_entropy", activation="tanh", optimizer=MOMENTUM,
+           batch_size=64, n_samples=N_SAMPLES, settings=(), **how):
     """The bits of history and parameters of a short training run."""
-    net = fastbp.Network(sizes, activation=activation, loss=loss, dtype=dtype, seed=7)
-    history = net.fit(*data(sizes, loss, n_samples), epochs=2, batch_size=batch_size, optimizer=optimizer,
-                      validation_data=data(sizes, loss, 131, seed=1), n_threads=n_threads)
+    net = fastbp.Network(layers, activation=activation, loss=loss, dtype=dtype, seed=7, **dict(settings))
+    history = net.fit(*data(net.sizes, loss, n_samples), epochs=2, batch_size=batch_size, optimizer=optimizer,
+                      validation_data=data(net.sizes, loss, 131, seed=1), n_threads=n_threads, **how)
     assert history.n_threads == n_threads
-    return bits(history.loss, history.metric, history.val_loss, history.val_metric, *net.weights, *net.biases)
+    return bits(history.loss, history.metric, history.val_loss, history.val_metric, *parameters(net))
+
+
+def parameters(net):
+    """All that the network has learnt, gains and running statistics too."""
+    block = np.empty(net._stack.block_size, net.dtype)
+    net._stack.get_block("params", block)
+    return [block]
 
 
 def assert_all_equal(results):
@@ -75,13 +86,23 @@ def test_training_does_not_depend_on_the_threads_at_any_shape(dtype, sizes, batc
 
 @pytest.mark.parametrize("optimizer", [
     *(kind() for kind in OPTIMIZERS.values()), fastbp.SGD(0.1, momentum=0.5, l2=1e-3),
-    fastbp.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=1e-3)], ids=repr)
+    fastbp.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=1e-3), fastbp.Adam(amsgrad=True),
+    fastbp.SGD(0.1, clip_norm=0.1, clip_layer_norm=0.08, clip_value=0.05), fastbp.Adam(l1=1e-3, average=0.9),
+    fastbp.SGD(0.1, average="polyak")], ids=repr)
 def test_updates_do_not_depend_on_the_threads(dtype, optimizer):
-    assert_all_equal(fitted([10, 130, 17, 2], dtype, n, optimizer=optimizer) for n in TEAMS)
+    batch_size = N_SAMPLES if isinstance(optimizer, fastbp.LBFGS) else 64
+    assert_all_equal(fitted([10, 130, 17, 2], dtype, n, optimizer=optimizer, batch_size=batch_size) for n in TEAMS)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("sizes", SHAPES, ids=str)
+def test_layers_of_every_kind_do_not_depend_on_the_threads(dtype, loss):
+    """Nor dropout, noise, weights, watching."""
+    settings, weights = {"input_dropout": 0.2, "input_noise": 0.1}, np.linspace(0, 2, N_SAMPLES)
+    plain = [fitted(ALL_KINDS, dtype, n, loss, settings=settings, sample_weight=weights) for n in TEAMS]
+    assert_all_equal([*plain, fitted(ALL_KINDS, dtype, 3, loss, settings=settings, sample_weight=weights, health=True)])
+
+
+@pytest.mark.parametrize("loss, sizes", [*zip(LOSSES, itertools.cycle(SHAPES))], ids=str)
 def test_gradients_and_inference_do_not_depend_on_the_threads(dtype, sizes, loss):
     net = fastbp.Network(sizes, activation="gelu", loss=loss, dtype=dtype, seed=3)
 
@@ -91,6 +112,7 @@ def test_gradients_and_inference_do_not_depend_on_the_threads(dtype, sizes, loss
             X, y = data(sizes, loss, n_samples)
             mean, dW, db = net.loss_and_gradient(X, y, n_threads=n)
             yield from bits(mean, *dW, *db, net.forward(X, n_threads=n), *net.evaluate(X, y, n_threads=n))
+            yield from bits(net.input_gradient(X, y, n_threads=n))
 
     assert_all_equal(list(results(n)) for n in TEAMS)
 
@@ -114,40 +136,54 @@ def test_training_twice_gives_the_same_network_and_another_seed_another(dtype):
     for n in TEAMS:
         assert_all_equal(fitted([10, 17, 5], dtype, n) for _ in range(3))
     nets = [fastbp.Network([10, 17, 5], dtype=dtype, seed=seed) for seed in (7, 7, 8)]
-    same, again, other = (bits(*net.weights, *net.biases) for net in nets)
+    same, again, other = (bits(*parameters(net)) for net in nets)
     assert same == again != other
     X, y = data([10, 17, 5], "softmax_cross_entropy")
     nets[2].set_parameters(nets[0].weights, nets[0].biases)
-    same, again, other = (bits(*net.fit(X, y, epochs=1).loss, *net.weights) for net in nets)
+    same, again, other = (bits(*net.fit(X, y, epochs=1).loss, *parameters(net)) for net in nets)
     assert same == again != other, "the seed decides the order of the samples too"
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+def test_dropout_follows_the_seed_and_the_epoch(dtype):
+    """Networks of equal parameters, samples in their order: only masks differ."""
+    X, y = data([10, 5], "softmax_cross_entropy")
+    results = []
+    for seed in (7, 7, 8):
+        net = fastbp.Network([10, fastbp.Dense(9, dropout=0.5), 5], dtype=dtype, seed=seed)
+        net.set_parameters([np.full((10, 9), 0.1), np.eye(9, 5)], [np.zeros(9), np.zeros(5)])
+        losses = net.fit(X, y, epochs=2, shuffle=False, optimizer=fastbp.SGD(1e-30)).loss
+        assert losses[0] != losses[1]
+        results.append(bits(losses))
+    assert results[0] == results[1] != results[2]
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "softmax_cross_entropy"])
 def test_looking_up_after_every_step_changes_no_bits(dtype, monkeypatch, loss):
     """With no time for a slice, training comes back to Python after each step, and nothing shows it."""
-    expected = fitted([10, 17, 9], dtype, 1, loss, batch_size=32)
+    expected = fitted(ALL_KINDS, dtype, 1, loss, batch_size=32)
     monkeypatch.setattr(training, "SLICE_SECONDS", 0)
-    assert_all_equal([expected, *(fitted([10, 17, 9], dtype, n, loss, batch_size=32) for n in TEAMS)])
+    assert_all_equal([expected, *(fitted(ALL_KINDS, dtype, n, loss, batch_size=32) for n in TEAMS)])
 
 
 def test_a_slice_without_time_is_one_step(isa, dtype):
     """Or else the test above would not see anything."""
     core = _dispatch.load_core(isa, dtype)
-    stack, order = core.Stack([3, 2], [0], 2), np.arange(10)
-    X, y, totals = np.ones((10, 3), dtype), np.zeros(10, np.int64), np.zeros(2)
+    stack, order = core.Stack(3, [layer(2)], loss_spec("softmax_cross_entropy", 2)), np.arange(10)
+    X, y, totals = np.ones((10, 3), dtype), np.zeros(10, np.int64), np.zeros(3)
+    stack.reset_slots(rule())
     for n in TEAMS:
-        assert stack.train(X, y, order, 4, 0, 3, fastbp.SGD(0.1).update(), 0, totals, n) == (1, False)
-        assert stack.train(X, y, order, 4, 0, 3, fastbp.SGD(0.1).update(), 60, totals, n) == (3, False)
+        assert stack.train(X, y, None, order, 4, 0, 3, rule(), np.ones(3), 0, 0, totals, n) == (1, False)
+        assert stack.train(X, y, None, order, 4, 0, 3, rule(), np.ones(3), 0, 60, totals, n) == (3, False)
 
 
 def test_single_steps_do_not_depend_on_the_threads(dtype):
     X, y = data([10, 17, 5], "softmax_cross_entropy")
 
     def results(n):
-        net = fastbp.Network([10, 17, 5], dtype=dtype, seed=7)
+        net = fastbp.Network(ALL_KINDS, dtype=dtype, seed=7)
         for start in range(0, 200, 40):
             batch = slice(start, start + 40)
             yield from bits(net.partial_fit(X[batch], y[batch], MOMENTUM, n_threads=n))
-        yield from bits(*net.weights, *net.biases)
+        yield from bits(*parameters(net))
 
     assert_all_equal(list(results(n)) for n in TEAMS)

@@ -232,3 +232,48 @@ def test_the_error_passes_between_processes():
     assert type(again) is DivergenceError and isinstance(again, ArithmeticError)
     assert str(again) == str(error)
     assert (again.epoch, again.step, again.layer) == (error.epoch, error.step, error.layer)
+
+
+# With everything that a step may have -------------------------------------------------------------------------
+
+DROPPING = [8, fastbp.Dense(16, "tanh", dropout=0.4, normalization="batch"), fastbp.Dense(3, max_norm=1.0)]
+EVERYTHING = {
+    "dropout and noise": dict(network=dict(layers=DROPPING, input_dropout=0.2, input_noise=0.1)),
+    "weights": dict(fit=dict(sample_weight=np.arange(N_SAMPLES))),
+    "momentum and an average": dict(fit=dict(momentum=0.9, average=0.9)),
+    "clipping": dict(fit=dict(momentum=0.9, clip_norm=1e3)),
+    "chunks": dict(network=dict(layers=DROPPING), chunks=True),
+}
+
+
+class Stop:
+    every = 1
+
+    def __init__(self, step):
+        self.step = step
+
+    def __call__(self, net, history):
+        return history.step == self.step
+
+
+@pytest.mark.parametrize("step", [0, 3, 6, 17])
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_what_is_replayed_are_the_same_steps(name, step):
+    """The update of one step overflows, its loss does not; a twin is stopped before that step."""
+    settings = EVERYTHING[name]
+    options = {key: value for key, value in settings.get("fit", {}).items() if key == "sample_weight"}
+    rule = {key: value for key, value in settings.get("fit", {}).items() if key != "sample_weight"}
+    optimizer = fastbp.SGD(lambda t: 1.7e308 if t == step else 1e-7, **rule)
+    y = VALUES * 1e4        # so are the gradients
+    data = ([(X[:96], y[:96]), (X[96:], y[96:])],) if settings.get("chunks") else (X, y)
+
+    def fit(net, callbacks):
+        return net.fit(*data, epochs=5, batch_size=BATCH_SIZE, optimizer=optimizer, callbacks=callbacks, **options)
+    common = {"layers": [8, 16, 3], "activation": "tanh", "loss": "squared_error", "dtype": "float64", "seed": 1}
+    made = [fastbp.Network(**(common | settings.get("network", {}))) for _ in range(2)]
+    with pytest.raises(DivergenceError) as caught:
+        fit(made[0], [])
+    assert caught.value.epoch * 7 + caught.value.step == step
+    if step:
+        fit(made[1], [Stop(step)])
+    assert bits(made[0]) == bits(made[1])

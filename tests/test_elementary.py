@@ -1,4 +1,4 @@
-"""exp, log, sigmoid, tanh, erf, log(1 + u) of every core: within 4 ULP, NaN where it is due, no lane astray.
+"""exp, log, sigmoid, tanh, erf, log(1 + u), exp(u) - 1 of every core: within 4 ULP, NaN where it is due, no lane astray.
 
 `pytest tests/test_elementary.py -rP` prints the worst errors; `-m exhaustive` tries every float32 (minutes),
 on the row that FASTBP_ISA names.
@@ -56,6 +56,7 @@ FUNCTIONS = {
     "TANH_FUNCTION": Function(np.tanh, (-10, 10), (-20, 20), least=-1, most=1),
     "ERF": Function(erf, (-4.5, 4.5), (-6.5, 6.5), least=-1, most=1),
     "LOG1P_OF": Function(np.log1p, (0, 1), (0, 1), domain=(0, 1)),
+    "EXPM1_OF": Function(np.expm1, (-40, 40), (-40, 40), least=-1, domain=(-math.inf, 40)),
 }
 each_function = pytest.mark.parametrize("function", FUNCTIONS)
 
@@ -147,6 +148,7 @@ SPECIAL = {         # pairs (x, f(x))
     "TANH_FUNCTION": [(0.0, 0.0), (-0.0, -0.0), (inf, 1), (-inf, -1), (1e30, 1), (-1e30, -1)],
     "ERF": [(0.0, 0.0), (-0.0, -0.0), (inf, 1), (-inf, -1), (1e30, 1), (-1e30, -1)],
     "LOG1P_OF": [(0.0, 0.0)],
+    "EXPM1_OF": [(0.0, 0.0), (-inf, -1), (-1e30, -1)],
 }
 
 
@@ -224,7 +226,7 @@ def test_the_references_are_far_better_than_what_they_judge(dtype, function):
         pytest.skip("needs a long double that is wider than double")
     functions = {
         "EXP": mpmath.exp, "LOG": mpmath.log, "SIGMOID_FUNCTION": lambda x: 1 / (1 + mpmath.exp(-x)),
-        "TANH_FUNCTION": mpmath.tanh, "ERF": mpmath.erf, "LOG1P_OF": mpmath.log1p,
+        "TANH_FUNCTION": mpmath.tanh, "ERF": mpmath.erf, "LOG1P_OF": mpmath.log1p, "EXPM1_OF": mpmath.expm1,
     }
     x, values = points(function, dtype)
     sample = np.flatnonzero((np.abs(values) > 1e-290) & (np.abs(values) < 1e300))[::53]

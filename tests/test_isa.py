@@ -10,9 +10,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import stacks
 
 import fastbp
-from fastbp import _cpu, _dispatch, network
+from fastbp import _cpu, _dispatch
 from fastbp._isa import DTYPES, ISAS, machine_name, macros, module_name
 
 NAMES = [isa.name for isa in ISAS]
@@ -80,7 +81,7 @@ def test_every_row_of_this_machine_is_built(row, dtype):
 def test_a_core_is_what_its_row_says(isa, dtype):
     core = _dispatch.load_core(isa, dtype)
     row = ISAS[NAMES.index(isa)]
-    stack = core.Stack([1, 1], [0], 0)
+    stack = core.Stack(1, [stacks.layer(1)], stacks.loss_spec("squared_error", 1))
     assert stack.dtype == dtype
     assert stack.chunk_size % row.tile[0] == 0, "chunks of inference should be whole tiles"
     assert core.fma_chain(1)[1] == 24 * row.vector_bytes // np.dtype(dtype).itemsize
@@ -220,7 +221,7 @@ def test_importing_with_a_wish_that_cannot_be_met_fails_in_one_line(wanted, why)
 
 def trained(monkeypatch, isa, dtype):
     """Losses and parameters of a short training run on one row."""
-    monkeypatch.setattr(network, "core", lambda name: _dispatch.load_core(isa, name))
+    monkeypatch.setitem(_dispatch._CORES, dtype, _dispatch.load_core(isa, dtype))
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((203, 19)), rng.integers(0, 5, 203)
     net = fastbp.Network([19, 33, 18, 5], activation="tanh", dtype=dtype, seed=1)

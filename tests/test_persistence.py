@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp import persistence
+from fastbp import layers, losses, persistence
 from fastbp.activations import ACTIVATIONS
 from fastbp.errors import FormatError
 from fastbp.losses import LOSSES
@@ -25,10 +25,17 @@ def make_network(sizes=SIZES, **options):
     return net
 
 
+def parameters(net):
+    parts = net.get_parameters()
+    gains = [gain for gain in parts["gains"] if gain is not None]
+    statistics = [array for pair in parts["running_statistics"] if pair is not None for array in pair]
+    return [*parts["weights"], *parts["biases"], *gains, *statistics]
+
+
 def assert_same(a, b):
-    assert (a.sizes, a.activations, a.loss, a.dtype, a.seed, a.n_epochs) == \
-           (b.sizes, b.activations, b.loss, b.dtype, b.seed, b.n_epochs)
-    for x, y in zip([*a.weights, *a.biases], [*b.weights, *b.biases], strict=True):
+    assert (a.sizes, a.layers, a._loss, a.dtype, a.seed, a.n_epochs, a.input_dropout, a.input_noise) == \
+           (b.sizes, b.layers, b._loss, b.dtype, b.seed, b.n_epochs, b.input_dropout, b.input_noise)
+    for x, y in zip(parameters(a), parameters(b), strict=True):
         assert x.dtype == y.dtype and x.shape == y.shape and x.tobytes() == y.tobytes()
 
 
@@ -43,6 +50,63 @@ def test_a_network_comes_back(tmp_path, dtype, loss):
     assert again.classes_ is None
     X = np.random.default_rng(1).standard_normal((5, 3)).astype(dtype)
     assert again.forward(X).tobytes() == net.forward(X).tobytes()
+
+
+LAYERS = {
+    "scale": fastbp.Scale(activation="tanh", learning_rate_factor=6.0), "dropout": fastbp.Dense(3, dropout=0.25),
+    "layer": fastbp.Dense(4, "gelu", normalization="layer", initializer="orthogonal"), "frozen": fastbp.Dense(2, trainable=False),
+    "batch": fastbp.Dense(3, normalization="batch", residual=True, max_norm=2.0),
+    "factors": fastbp.Dense(2, learning_rate_factor=0.5, bias_learning_rate_factor=0.0, decay_factor=2.0)}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_every_setting_of_a_layer_comes_back(tmp_path, name):
+    net = fastbp.Network([3, LAYERS[name], 2], seed=0, input_dropout=0.1, input_noise=0.2)
+    X, y = np.random.default_rng(0).standard_normal((20, 3)), np.arange(20) % 2
+    net.fit(X, y, epochs=2)
+    net.save(tmp_path / "m")
+    again = fastbp.load(tmp_path / "m")
+    assert_same(again, net)
+    assert again.forward(X).tobytes() == net.forward(X).tobytes()
+    for each in (net, again):
+        each.fit(X, y, epochs=2)
+    assert_same(again, net)
+
+
+@pytest.mark.parametrize("loss", [losses.Huber(0.25), losses.Quantile((0.1, 0.9)), losses.BinaryCrossEntropy(0.1)])
+def test_settings_of_a_loss_come_back(tmp_path, loss):
+    net = make_network(loss=loss)
+    net.save(tmp_path / "m")
+    assert fastbp.load(tmp_path / "m")._loss == loss
+
+
+def mean_error(raw, y):
+    return float((raw - y).sum()) / len(raw), np.ones_like(raw) / len(raw)
+
+
+def test_a_loss_of_ones_own_is_given_again(tmp_path):
+    net = make_network(loss=mean_error)
+    net.save(tmp_path / "m")
+    with pytest.raises(ValueError, match="^loss must be given: the network has one of its user's own"):
+        fastbp.load(tmp_path / "m")
+    again = fastbp.load(tmp_path / "m", loss=mean_error)
+    assert_same(again, net)
+    X, y = np.ones((4, 3)), np.zeros((4, 2))
+    assert again.fit(X, y, epochs=2).loss == net.fit(X, y, epochs=2).loss
+    make_network().save(tmp_path / "m")
+    with pytest.raises(ValueError, match="^loss must be None: the network has its own, softmax_cross_entropy"):
+        fastbp.load(tmp_path / "m", loss=mean_error)
+
+
+def test_files_of_before_there_were_settings_are_read(tmp_path):
+    net = make_network(loss="binary_cross_entropy")
+    net.save(tmp_path / "m")
+    tensors, config = persistence.read(tmp_path / "m")
+    old = {key: config[key] for key in ("layers", "activations", "loss", "dtype", "seed", "classes", "epochs", "fastbp")}
+    persistence.write(tmp_path / "m", tensors, old)
+    again = fastbp.load(tmp_path / "m")
+    assert again.activations == net.activations and again.loss == net.loss and again._specs == net._specs
+    assert again.forward(np.ones((2, 3))).tobytes() == net.forward(np.ones((2, 3))).tobytes()
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -96,8 +160,10 @@ def test_the_config_says_what_the_network_is(tmp_path):
     tensors, config = persistence.read(tmp_path / "m")
     assert tensors.keys() == {"layers.0.W", "layers.0.b", "layers.1.W", "layers.1.b", "classes"}
     assert config.pop("activations") == list(net.activations) and isinstance(config.pop("fastbp"), str)
+    assert config.pop("layer_settings") == [layers.to_config(layer) for layer in net.layers]
     assert config == {"layers": SIZES, "loss": "softmax_cross_entropy", "dtype": "float32", "seed": 5,
-                      "classes": "str", "epochs": 0}
+                      "classes": "str", "epochs": 0, "input_dropout": 0.0, "input_noise": 0.0,
+                      "loss_settings": {"name": "softmax_cross_entropy", "label_smoothing": 0.0}}
 
 
 def test_keys_of_later_versions_are_ignored(tmp_path):
@@ -109,6 +175,7 @@ def test_keys_of_later_versions_are_ignored(tmp_path):
 
 
 MISSING = object()
+DENSE_4, DENSE_2 = layers.to_config(fastbp.Dense(4, "tanh")), layers.to_config(fastbp.Dense(2, "identity"))
 BAD_CONFIGS = [("layers", value) for value in (
     [3, 4, 3], [3, 5, 2], [4, 3, 2], [3, 2], [3, 4, 2, 2], [3], [], [3.0, 4, 2], [True, 4, 2], [3, -4, 2],
     [3, 0, 2], ["3", 4, 2], [[3], 4, 2], [2**63, 4, 2], 3, None, "342", {"0": 3}, [1] * 200_000, MISSING)] + [
@@ -118,7 +185,16 @@ BAD_CONFIGS = [("layers", value) for value in (
     ("dtype", value) for value in ("float64", "float16", "object", "f4", None, ["float32"], MISSING)] + [
     ("seed", value) for value in (-1, 2**64, 1.0, True, "5", [5], MISSING)] + [
     ("classes", value) for value in (None, "str", "bytes", "int32", "object", 2, ["int64"], MISSING)] + [
-    ("epochs", value) for value in (-1, 0.0, False, None, "0", [], MISSING)]
+    ("epochs", value) for value in (-1, 0.0, False, None, "0", [], MISSING)] + [
+    ("layer_settings", value) for value in (None, [], [{}, {}], [1, 2], "dense", [{"name": "dense", "n_out": 4}] * 2,
+                                            [DENSE_4, DENSE_2 | {"dropout": 1}], [DENSE_4, DENSE_2 | {"n_out": 3}],
+                                            [DENSE_4, DENSE_2 | {"activation": "relu"}], [DENSE_4, DENSE_2 | {"new": 1}],
+                                            [DENSE_4, DENSE_2 | {"name": "conv"}], [DENSE_4, DENSE_2 | {"residual": True}],
+                                            [DENSE_4, DENSE_2 | {"normalization": "layer"}],
+                                            [DENSE_4 | {"name": "scale"}, DENSE_2])
+] + [("loss_settings", value) for value in (None, [], {}, {"name": "hinge"}, {"name": "softmax_cross_entropy", "delta": 1.0},
+                                            {"name": "softmax_cross_entropy", "label_smoothing": 2})] + [
+    ("input_dropout", value) for value in (1, -0.1, "0", None, True)] + [("input_noise", value) for value in (-1, "0", None, [0])]
 
 
 @pytest.mark.parametrize("key, value", BAD_CONFIGS)
@@ -138,8 +214,9 @@ def test_a_config_that_makes_no_sense_is_refused(tmp_path, key, value):
 def test_softmax_over_one_output_is_refused(tmp_path):
     make_network([3, 1], loss="squared_error").save(tmp_path / "m")
     tensors, config = persistence.read(tmp_path / "m")
-    persistence.write(tmp_path / "m", tensors, config | {"loss": "softmax_cross_entropy"})
-    with pytest.raises(FormatError, match="one output"):
+    persistence.write(tmp_path / "m", tensors, config | {"loss": "softmax_cross_entropy",
+                                                         "loss_settings": {"name": "softmax_cross_entropy"}})
+    with pytest.raises(FormatError, match="at least 2 outputs"):
         fastbp.load(tmp_path / "m")
 
 
@@ -194,7 +271,7 @@ def test_a_diverged_network_does_not_replace_a_good_file(tmp_path):
     net = make_network()
     net.save(tmp_path / "m")
     diverged = make_network()      # `set_parameters` refuses a NaN, and so does training: only the core takes it
-    diverged._stack.set_parameters(1, net.weights[1], net.biases[1] * np.nan)
+    diverged._stack.set_rows(1, np.vstack([net.weights[1], net.biases[1] * np.nan]))
     with pytest.raises(FormatError, match="'layers.1.b' holds a value that is infinite or NaN"):
         diverged.save(tmp_path / "m")
     assert_same(fastbp.load(tmp_path / "m"), net)

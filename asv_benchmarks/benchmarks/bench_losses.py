@@ -16,12 +16,12 @@ class Loss:
     param_names = ("loss", "n_out", "dtype")
 
     def setup(self, loss, n_out, dtype):
-        self.core, self.code = core(dtype), LOSSES[loss].code
+        self.core, self.spec = core(dtype), LOSSES[loss]().spec(n_out)
         self.raw, labels = samples(N, n_out, n_out, dtype)
         values = (self.raw > 0).astype(dtype)
         self.y = labels.astype(np.int64) if LOSSES[loss].targets == "labels" else values
-        self.losses, self.hits = np.empty(N), np.empty(N, np.uint8)
+        self.losses, self.scores = np.empty(N), np.empty(N)
         self.draw = np.empty_like(self.raw)
 
     def time_forward_backward(self, loss, n_out, dtype):
-        self.core.loss_forward_backward(self.code, self.raw, self.y, self.losses, self.hits, self.draw)
+        self.core.loss_forward_backward(self.spec, self.raw, self.y, self.losses, self.scores, self.draw)

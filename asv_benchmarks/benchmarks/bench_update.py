@@ -15,7 +15,7 @@ class Update:
 
         self.core = core(dtype)
         self.rule = optimizer(name, 1e-3).update()
-        self.w, self.dw, self.slots = np.ones(n, dtype), np.full(n, 1e-3, dtype), np.zeros((2, n), dtype)
+        self.w, self.dw, self.slots = np.ones(n, dtype), np.full(n, 1e-3, dtype), np.zeros((3, n), dtype)
 
     def time_update(self, name, n, dtype):
         self.core.update(self.rule, 1, self.w, self.dw, self.slots)

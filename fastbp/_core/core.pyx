@@ -29,11 +29,20 @@ include "types.pxi"             # numbers, vectors, panels
 include "span.pxi"              # exp, log, tanh, sigmoid, erf
 include "activations.pxi"       # f and f'
 include "optimizers.pxi"        # update rules
+include "random.pxi"            # random numbers by counting: dropout, noise
+include "layer.pxi"             # a layer, and what becomes of its tiles
 include "tile.pxi"              # the micro-kernel
 include "gemm.pxi"              # cache blocking, packing
 include "losses.pxi"            # losses and their gradients
-include "dense.pxi"             # one layer
-include "step.pxi"              # steps and inference: the threads
+include "dense.pxi"             # the products of a layer
+include "norm.pxi"              # layer norm, batch norm
+include "update.pxi"            # dW and the update
+include "health.pxi"            # what the layers look like
+include "batch.pxi"             # one batch, forward and backward
+include "step.pxi"              # steps: the threads
+include "infer.pxi"             # inference, and one layer by itself
 include "memory.pxi"            # what Python lends and what we own
 include "kernels.pxi"           # the rooms above, one by one, on arrays
+include "parameters.pxi"        # blocks of parameters
+include "workspace.pxi"         # the memory of a batch
 include "stack.pxi"             # a network

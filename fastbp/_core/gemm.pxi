@@ -4,17 +4,10 @@
 # blocks of KC terms: a block of b (KC lines a panel) stays in L1 while the strips of a stream past it from L2. The
 # sums wait in c between blocks; a store and a load change no bits.
 
-cdef struct Epilogue:
-    # What becomes of a finished tile while it is in cache. c is z (forward) or da (backward), in place.
-    bint backward
-    int activation
-    real* z
-    real* a
-
-
-cdef void product_rows(const Product* whole, const real* bias, Py_ssize_t bias_panel, Py_ssize_t first, Py_ssize_t last,
-                       Py_ssize_t panels, const Epilogue* epilogue) noexcept nogil:
-    """c[:, first:last] = bias + a b over samples first..last and all `panels` of b, each finished by the epilogue."""
+cdef void product_rows(const Product* whole, Py_ssize_t first, Py_ssize_t last, Py_ssize_t panels,
+                       const Epilogue* epilogue) noexcept nogil:
+    """c[:, first:last] = init + a b over samples first..last and all `panels` of b, each finished by the epilogue (of
+    dense.pxi) while it is in cache."""
     cdef Product p = whole[0]
     cdef Py_ssize_t strips = (last - first + MR - 1) // MR, groups = (panels + NP - 1) // NP
     cdef Py_ssize_t blocks = (whole.k + KC - 1) // KC
@@ -30,20 +23,14 @@ cdef void product_rows(const Product* whole, const real* bias, Py_ssize_t bias_p
                 p.a = whole.a + (k0 // LINE) * whole.a_panel + r * LINE
                 p.c = whole.c + q * whole.c_panel + r * LINE
                 if block == 0:
-                    p.init, p.init_row, p.init_panel = bias + q * bias_panel, 0, bias_panel
+                    p.init = whole.init + q * whole.init_panel + r * whole.init_row
+                    p.init_row, p.init_panel = whole.init_row, whole.init_panel
                 else:
                     p.init, p.init_row, p.init_panel = p.c, LINE, whole.c_panel
                 tile_rows(<int>(r1 - r), <int>(q1 - q), &p)
                 if block == blocks - 1:
                     for i in range(q, q1):
-                        finish(epilogue, i * whole.c_panel + r * LINE, whole.c, (r1 - r) * LINE)
-
-
-cdef inline void finish(const Epilogue* e, Py_ssize_t offset, real* c, Py_ssize_t n) noexcept nogil:
-    if e.backward:
-        backward_span(e.activation, e.z + offset, e.a + offset, c + offset, n)
-    else:
-        forward_span(e.activation, c + offset, e.a + offset, n)
+                        finish(epilogue, i, r, r1 - r)
 
 
 cdef void product_features(const Product* whole, Py_ssize_t rows, Py_ssize_t panels) noexcept nogil:
@@ -103,6 +90,13 @@ cdef void pack_rows(const Rows* source, const long long* order, Py_ssize_t first
             read_line(row + q * line_bytes, source.is_double, LINE, panels + q * panel + r * LINE)
         if full * LINE < n:
             read_line(row + full * line_bytes, source.is_double, <int>(n % LINE), panels + full * panel + r * LINE)
+
+
+cdef inline void read_row(const Rows* rows, Py_ssize_t row, Py_ssize_t first, Py_ssize_t n, real* out) noexcept nogil:
+    """Numbers first..first + n of a row, n at most LINE."""
+    cdef Line line
+    read_line(rows.data + row * rows.stride + first * (8 if rows.is_double else 4), rows.is_double, <int>n, line.x)
+    memcpy(out, line.x, n * sizeof(real))
 
 
 cdef void unpack_rows(const real* panels, Py_ssize_t panel, Py_ssize_t n_rows, Py_ssize_t n, real* rows,

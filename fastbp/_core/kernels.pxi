@@ -38,14 +38,23 @@ def activation_backward(Activation activation, const real[::1] z not None, const
         memcpy(&dz[i], dz_line.x, n * sizeof(real))
 
 
-def loss_forward_backward(Loss loss, raw not None, y not None, double[::1] losses not None,
-                          unsigned char[::1] hits not None, real[:, ::1] draw not None):
-    """Loss and hit of each sample, and draw = d(sum of losses)/d(raw). y is int64 labels or (n_samples, n_out) values."""
+def loss_forward_backward(loss not None, raw not None, y not None, double[::1] losses not None,
+                          double[::1] scores not None, real[:, ::1] draw not None):
+    """Loss and score of each sample, and draw = d(sum of losses)/d(raw), for a loss given as `Stack` takes it. y is int64
+    labels or (n_samples, n_out) values."""
     cdef Py_ssize_t n_rows = raw.shape[0], n_out = raw.shape[1], height = n_rows | 1
     cdef Memory panels = packed(raw, height), gradient = Memory(n_panels(n_out) * height * LINE)
-    cdef Target target = Target(loss, y)
-    loss_rows(loss, panels.data, gradient.data, height * LINE, n_out, &target.targets, NULL, 0, n_rows, 1, &losses[0],
-              &hits[0])
+    cdef Criterion criterion = Criterion(loss, n_out)
+    cdef Target target = Target(criterion, y, None)
+    cdef Memory scratch
+    if criterion.spec.code == CUSTOM:
+        scratch = Memory(n_rows * (2 * n_out + target.targets.n_values), True)
+        if custom_rows(&criterion.spec, panels.data, gradient.data, height * LINE, n_out, &target.targets, NULL, 0, n_rows, 1,
+                       scratch.data, &losses[0], &scores[0]):
+            criterion.reraise()
+    else:
+        loss_rows(&criterion.spec, panels.data, gradient.data, height * LINE, n_out, &target.targets, NULL, 0, n_rows, 1,
+                  &losses[0], &scores[0])
     unpack_rows(gradient.data, height * LINE, n_rows, n_out, &draw[0, 0], n_out)
 
 
@@ -58,10 +67,10 @@ def link(Loss loss, real[:, ::1] raw not None):
 
 
 def update(Update rule, long long t, real[::1] w not None, const real[::1] dw not None, real[:, ::1] slots not None):
-    """Update number t = 1, 2, ... of w, and of the two slots (2, n), of which a rule uses as many as it has."""
-    cdef Update u = at_step(&rule, t)
+    """Update number t = 1, 2, ... of w, and of the slots (3, n), of which a rule uses as many as it has."""
+    cdef Update u = at_step(&rule, rule.learning_rate, t)
     cdef Line w_line = ZERO_LINE, dw_line = ZERO_LINE
-    cdef Line[2] slot_lines
+    cdef Line[3] slot_lines
     cdef Py_ssize_t q, i, n
     cdef int s
     with nogil:
@@ -69,10 +78,11 @@ def update(Update rule, long long t, real[::1] w not None, const real[::1] dw no
             i, n = q * LINE, min(<Py_ssize_t>LINE, w.shape[0] - q * LINE)
             memcpy(w_line.x, &w[i], n * sizeof(real))
             memcpy(dw_line.x, &dw[i], n * sizeof(real))
-            for s in range(2):
+            for s in range(3):
                 slot_lines[s] = ZERO_LINE
                 memcpy(slot_lines[s].x, &slots[s, i], n * sizeof(real))
-            update_span(&u, w_line.x, dw_line.x, slot_lines[0].x, slot_lines[1].x, LINE)
+            if u.l1 > 0: add_l1_span(u.l1, w_line.x, dw_line.x, LINE)
+            update_span(&u, w_line.x, dw_line.x, slot_lines[0].x, LINE, LINE)
             memcpy(&w[i], w_line.x, n * sizeof(real))
             for s in range(n_slots(u.rule)):
                 memcpy(&slots[s, i], slot_lines[s].x, n * sizeof(real))
@@ -84,10 +94,11 @@ def dense_forward(X not None, const real[:, ::1] W not None, const real[::1] b n
     cdef Py_ssize_t n_rows = a.shape[0], panel = (n_rows | 1) * LINE
     cdef Memory x = packed(X, n_rows | 1), z_panels = Memory(n_panels(W.shape[1]) * panel)
     cdef Memory a_panels = Memory(z_panels.n), w = packed_weights(W, b)
-    cdef Layer layer = Layer(W.shape[0], W.shape[1], activation, w.data, NULL, NULL, NULL, z_panels.data, a_panels.data,
-                             NULL)
+    cdef Layer layer = plain_layer(W.shape[0], W.shape[1], activation)
+    cdef Pass how = Pass(INFERENCE, 0, panel)
+    layer.w, layer.z, layer.a, layer.out = w.data, z_panels.data, a_panels.data, a_panels.data
     with nogil:
-        dense_forward_panels(&layer, x.data, panel, n_rows, n_threads)
+        dense_forward_panels(&layer, x.data, &how, n_rows, n_threads)
     unpack_rows(z_panels.data, panel, n_rows, layer.n_out, &z[0, 0], layer.n_out)
     unpack_rows(a_panels.data, panel, n_rows, layer.n_out, &a[0, 0], layer.n_out)
 
@@ -100,13 +111,16 @@ def dense_backward(X not None, const real[:, ::1] W not None, z not None, a not 
     cdef Memory x = packed(X, height), dx = Memory(x.n), z_panels = packed(z, height), a_panels = packed(a, height)
     cdef Memory dz = packed(da, height), w = packed_weights(W, None), gradient = Memory(w.n)
     cdef Memory wt = Memory(n_panels(n_in) * (n_out | 1) * LINE)
-    cdef Layer layer = Layer(n_in, n_out, activation, w.data, wt.data, gradient.data, gradient.data, z_panels.data,
-                             a_panels.data, dz.data)
-    cdef Layer below = Layer(0, n_in, IDENTITY, NULL, NULL, NULL, NULL, x.data, x.data, dx.data)
+    cdef Layer layer = plain_layer(n_in, n_out, activation), below = plain_layer(0, n_in, IDENTITY)
+    cdef Pass how = Pass(INFERENCE, 0, height * LINE)
+    layer.w, layer.wt, layer.grad, layer.z, layer.a = w.data, wt.data, gradient.data, z_panels.data, a_panels.data
+    layer.dz = layer.dy = dz.data
+    below.z = below.a = x.data
+    below.dz = dx.data
     with nogil:
         backward_span(activation, layer.z, layer.a, layer.dz, n_panels(n_out) * height * LINE)
         transpose_weights(&layer)
-        dense_backward_panels(&layer, &below, height * LINE, n_rows, n_threads)
+        dense_backward_panels(&layer, &below, &how, n_rows, n_threads)
     unpack_rows(dx.data, height * LINE, n_rows, n_in, &dX[0, 0], n_in)
     unpack_rows(gradient.data, weights_panel(&layer), n_in, n_out, &dW[0, 0], n_out)
     unpack_rows(gradient.data + n_in * LINE, weights_panel(&layer), 1, n_out, &db[0], n_out)
@@ -117,13 +131,16 @@ def gemm(A not None, B not None, bint transposed, real[:, ::1] C not None):
     cdef Py_ssize_t m = C.shape[0], n = C.shape[1], k = B.shape[0], i, j, rows, panels
     cdef Py_ssize_t a_panel = (<Py_ssize_t>A.shape[0] | 1) * LINE, b_panel = (k | 1) * LINE, c_panel = (m | 1) * LINE
     cdef Memory a = packed(A, a_panel // LINE), b = packed(B, b_panel // LINE), c = Memory(n_panels(n) * c_panel)
-    cdef Epilogue epilogue = Epilogue(False, IDENTITY, NULL, c.data)
+    cdef Layer plain = plain_layer(m, n, IDENTITY)
+    cdef Pass how = Pass(INFERENCE, 0, c_panel)
+    cdef Epilogue epilogue = Epilogue(False, &plain, NULL, &how)
     cdef Block block
-    cdef Product p = Product(k, a.data, a_panel, b.data, b_panel, NULL, 0, 0, c.data, c_panel)
+    cdef Product p = Product(k, a.data, a_panel, b.data, b_panel, ZEROS, 0, 0, c.data, c_panel)
+    plain.z = plain.a = plain.out = c.data
     if k == 0:
         C[:, :] = 0
     elif not transposed:
-        product_rows(&p, ZEROS, 0, 0, m, n_panels(n), &epilogue)
+        product_rows(&p, 0, m, n_panels(n), &epilogue)
         unpack_rows(c.data, c_panel, m, n, &C[0, 0], n)
     else:
         p.c, p.c_panel = block.x, LINE * LINE

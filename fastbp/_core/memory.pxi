@@ -1,6 +1,7 @@
 # Memory that we own, aligned, and arrays that Python lends.
 
-from cpython.buffer cimport (Py_buffer, PyBUF_FORMAT, PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer)
+from cpython.buffer cimport Py_buffer, PyBUF_FORMAT, PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
+from cpython.pycapsule cimport PyCapsule_CheckExact, PyCapsule_GetContext, PyCapsule_GetPointer
 
 
 cdef class Memory:
@@ -126,26 +127,95 @@ cdef Memory packed(array, Py_ssize_t height):
     return panels
 
 
+cdef class Criterion:
+    """A loss as Python gives it: {"code", "parameter", "levels", "function"}; what the spec points at is held here."""
+    cdef LossSpec spec
+    cdef Memory levels
+    cdef object function
+    cdef object error               # what the user's own function raised
+
+    def __cinit__(self, loss, Py_ssize_t n_out):
+        cdef Py_ssize_t i
+        self.spec.code, self.spec.parameter = loss["code"], loss["parameter"]
+        if self.spec.code == QUANTILE:
+            self.levels = Memory(n_panels(n_out) * LINE)
+            for i in range(n_out):
+                self.levels.data[i] = loss["levels"][i]
+            self.spec.levels = self.levels.data
+        elif self.spec.code == CUSTOM:
+            self.function = loss["function"]
+            if PyCapsule_CheckExact(self.function):
+                name = b"fastbp.loss.float64" if FASTBP_F64 else b"fastbp.loss.float32"
+                self.spec.function = <custom_loss>PyCapsule_GetPointer(self.function, name)
+                self.spec.context = PyCapsule_GetContext(self.function)
+            else:
+                self.spec.function, self.spec.context, self.spec.whole = call_python_loss, <void*>self, True
+
+    cdef void reraise(self) except *:
+        """The error of a user's function, after it said that there was one."""
+        error, self.error = self.error, None
+        if error is not None:
+            raise error
+        raise ValueError("the loss function in C reported an error")
+
+
+cdef int call_python_loss(void* context, Py_ssize_t n, Py_ssize_t n_out, Py_ssize_t n_y, const real* raw, const real* y,
+                          double* losses, real* draw) noexcept nogil:
+    """A Python loss of the whole batch, (raw, y) -> (mean loss, d(mean loss)/d(raw)), as a function on samples."""
+    with gil:
+        try:
+            call_loss((<Criterion>context).function, n, n_out, n_y, raw, y, losses, draw)
+            return 0
+        except BaseException as error:
+            (<Criterion>context).error = error
+            return -1
+
+
+cdef void call_loss(function, Py_ssize_t n, Py_ssize_t n_out, Py_ssize_t n_y, const real* raw, const real* y, double* losses,
+                    real* draw) except *:
+    cdef Py_ssize_t i
+    cdef const real[:, ::1] gradient
+    cdef double loss
+    cdef object array
+    result = function(numpy.array(<const real[:n, :n_out]>raw), numpy.array(<const real[:n, :n_y]>y))
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise TypeError(f"a loss function must return a pair (loss, draw), not {type(result).__name__}")
+    loss = result[0]
+    array = numpy.asarray(result[1], dtype="float64" if FASTBP_F64 else "float32", order="C")
+    if array.shape != (n, n_out):
+        raise ValueError(f"a loss function must return draw of shape {(n, n_out)}, not {array.shape}")
+    gradient = array
+    for i in range(n):
+        losses[i] = loss
+    for i in range(n * n_out):
+        draw[i] = n * (&gradient[0, 0])[i]          # the core divides by the number of samples
+
+
 cdef class Target:
-    """Targets as the loss wants them: int64 labels, or rows of values."""
+    """Targets as the loss wants them: int64 labels, or rows of values; and the samples' weights, unless they are None."""
     cdef Targets targets
     cdef Source source
     cdef const long long[::1] labels
+    cdef const double[::1] weights
 
-    def __cinit__(self, Loss loss, y):
-        self.targets.labels = NULL
-        if loss == SOFTMAX_CROSS_ENTROPY:
+    def __cinit__(self, Criterion loss, y, weights):
+        memset(&self.targets, 0, sizeof(Targets))
+        if loss.spec.code == SOFTMAX_CROSS_ENTROPY:
             self.labels = y
             if self.labels.shape[0]:
                 self.targets.labels = &self.labels[0]
         else:
             self.source = Source(y)
-            self.targets.values = self.source.rows
+            self.targets.values, self.targets.n_values = self.source.rows, y.shape[1]
+        if weights is not None:
+            self.weights = weights
+            if self.weights.shape[0]:
+                self.targets.weights = &self.weights[0]
 
 
 cdef Memory packed_weights(const real[:, ::1] W, const real[::1] b):
     """(n_in, n_out) weights in the panels of a layer, and their bias unless it is None."""
-    cdef Py_ssize_t n_in = W.shape[0], n_out = W.shape[1], panel = height_of(n_in) * LINE
+    cdef Py_ssize_t n_in = W.shape[0], n_out = W.shape[1], panel = ((n_in + 1) | 1) * LINE
     cdef Memory panels = Memory(n_panels(n_out) * panel)
     cdef Rows rows = rows_of(W)
     pack_rows(&rows, NULL, 0, n_in, n_out, panels.data, panel)

@@ -74,15 +74,21 @@ cdef inline vec vsigmoid(vec x) noexcept nogil:
     return where_less(x, splat(0), e, splat(1)) / (splat(1) + e)
 
 
-cdef inline vec vtanh(vec x) noexcept nogil:
-    """tanh(x) = t / (t + 2), t = exp(2x) - 1 = 2^n (exp(r) - 1) + (2^n - 1): no cancellation near 0."""
-    cdef vec one_from = splat(<real>(19.0625 if FASTBP_F64 else 9.015625))         # tanh rounds to 1 from here on
-    cdef vec y = vabs(x)
-    cdef vec n, r, t, power
-    y = where_less(one_from, y, one_from, y)
-    r = exp_reduce(y + y, &n)
+cdef inline vec expm1_of(vec x) noexcept nogil:
+    """exp(x) - 1 = 2^n (exp(r) - 1) + (2^n - 1), for x <= 40: no cancellation near 0."""
+    cdef vec lowest = splat(<real>(-40 if FASTBP_F64 else -20))                    # exp(x) - 1 rounds to -1 from here on
+    cdef vec n, r, power
+    r = exp_reduce(where_less(x, lowest, lowest, x), &n)
     power = vldexp(splat(1), n)
-    t = power * (r * exp_kernel(r)) + (power - splat(1))
+    return power * (r * exp_kernel(r)) + (power - splat(1))
+
+
+cdef inline vec vtanh(vec x) noexcept nogil:
+    """tanh(x) = t / (t + 2), t = exp(2x) - 1."""
+    cdef vec one_from = splat(<real>(19.0625 if FASTBP_F64 else 9.015625))         # tanh rounds to 1 from here on
+    cdef vec y = vabs(x), t
+    y = where_less(one_from, y, one_from, y)
+    t = expm1_of(y + y)
     return vcopysign(t / (t + splat(2)), x)
 
 
@@ -108,6 +114,33 @@ cdef inline vec verf(vec x) noexcept nogil:
     return where_less(size, splat(ERF_SPLIT), near, vcopysign(far, x))
 
 
+cdef inline double lane_sum(vec* lanes) noexcept nogil:
+    """Sum of a line's lanes, halves onto halves: the same order on every ISA."""
+    cdef Line line
+    cdef double[16] x
+    cdef int i, half = LINE // 2
+    for i in range(VECTORS):
+        store(line.x + i * VL, lanes[i])
+    for i in range(LINE):
+        x[i] = line.x[i]
+    while half > 0:
+        for i in range(half):
+            x[i] += x[i + half]
+        half //= 2
+    return x[0]
+
+cdef inline real lane_max(vec x) noexcept nogil:
+    """Largest lane of a vector."""
+    cdef Line line
+    cdef int i, half = VL // 2
+    store(line.x, x)
+    while half > 0:
+        for i in range(half):
+            line.x[i] = max(line.x[i], line.x[i + half])
+        half //= 2
+    return line.x[0]
+
+
 cpdef enum Elementary:
     EXP
     LOG
@@ -115,6 +148,7 @@ cpdef enum Elementary:
     TANH_FUNCTION
     ERF
     LOG1P_OF
+    EXPM1_OF
 
 cdef void elementary_line(int function, real* x) noexcept nogil:
     """One function on one line, in place: the way in for tests and benchmarks."""
@@ -125,5 +159,6 @@ cdef void elementary_line(int function, real* x) noexcept nogil:
         elif function == SIGMOID_FUNCTION: store(x, vsigmoid(load(x)))
         elif function == TANH_FUNCTION: store(x, vtanh(load(x)))
         elif function == ERF: store(x, verf(load(x)))
-        else: store(x, log1p_of(load(x)))
+        elif function == LOG1P_OF: store(x, log1p_of(load(x)))
+        else: store(x, expm1_of(load(x)))
         x += VL

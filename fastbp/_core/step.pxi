@@ -1,99 +1,139 @@
-# One step, many steps, and inference: the only floor with threads.
+# One step and many steps of training, and the threads: with infer.pxi the only floor that has them.
 #
-# Training. Every thread takes a slice of the batch through gather, forward, loss and backward without waiting: these
-# need only the weights. A barrier; then the threads share out the blocks of dW, each summed over the whole batch in
-# order, and update them. A second barrier ends the step. No sum is split, so the bits do not depend on the threads.
+# When every thread has taken its slice of the batch forward and backward (batch.pxi), a barrier; then the threads share
+# out the blocks of dW, each summed over the whole batch in order, and update them. A second barrier ends the step. No sum
+# is split, so the bits do not depend on the threads.
 
-cdef struct Net:
-    int n_layers
-    Layer* layers
-    int loss
-
-cdef struct Training:
-    Net* net
-    Rows x
-    Targets y
-    const long long* order          # samples in the order of the epoch; NULL for one batch as it stands
-    Py_ssize_t n_samples, batch_size
-    Py_ssize_t step, last           # next step, and the one to stop before
-    Update rule
-    long long n_updates             # since the slots were zero
-    real* x_panels                  # the batch, gathered
-    Py_ssize_t panel                # reals in a panel of the batch
-    double* losses                  # of each sample of the batch
-    unsigned char* hits
-    double total_loss               # over the samples of the steps done
-    long long total_hits
-    double deadline                 # stop after the step that passes it
-    bint late, diverged
-    barrier_t barrier
-
-
-cdef void run_batch(Training* job, const long long* order, Py_ssize_t size, Py_ssize_t first,
-                    Py_ssize_t last) noexcept nogil:
-    """Samples first..last of the batch: gather, forward, loss, backward."""
-    cdef Net* net = job.net
-    cdef Layer* top = &net.layers[net.n_layers - 1]
+cdef void update_share(Training* job, const Share* mine, const Update* rule, int stage) noexcept nogil:
+    """This thread's share of every layer's blocks."""
     cdef const real* x = job.x_panels
+    cdef Work work = Work(stage, rule, mine.size, mine.how.panel, 1, mine.how.mode != TRAINING)
+    cdef double clipped = 1
     cdef int l
-    cdef Py_ssize_t i
-    pack_rows(&job.x, order, first, last, net.layers[0].n_in, job.x_panels, job.panel)
+    if stage == APPLY and rule.clip_norm > 0:
+        clipped = global_scale(job.net, rule)
+    for l in range(job.net.n_layers):
+        if stage == APPLY:
+            work.scale = clipped * layer_scale(&job.net.layers[l], rule)
+        update_layer(&job.net.layers[l], x, &work, mine.thread, mine.n_threads)
+        x = job.net.layers[l].out
+
+
+cdef double layer_scale(const Layer* layer, const Update* rule) noexcept nogil:
+    """What takes a layer's gradient down to a norm of clip_layer."""
+    cdef double norm
+    if rule.clip_layer == 0 or not layer.trainable:
+        return 1
+    norm = sqrt(norm_squared(layer))
+    return rule.clip_layer / norm if norm > rule.clip_layer else 1
+
+
+cdef double global_scale(const Net* net, const Update* rule) noexcept nogil:
+    """What takes the gradient of all layers, each clipped already, down to a norm of clip_norm (Pascanu et al. 2013)."""
+    cdef double total = 0, scale
+    cdef int l
     for l in range(net.n_layers):
-        forward_rows(&net.layers[l], x, job.panel, first, last)
-        x = net.layers[l].a
-    loss_rows(net.loss, top.a, top.dz, job.panel, top.n_out, &job.y, order, first, last, <real>(1.0 / size), job.losses,
-              job.hits)
-    for i in range(n_panels(top.n_out)):
-        backward_span(top.activation, top.z + i * job.panel + first * LINE, top.a + i * job.panel + first * LINE,
-                      top.dz + i * job.panel + first * LINE, (last - first) * LINE)
-    for l in range(net.n_layers - 1, 0, -1):
-        backward_rows(&net.layers[l], &net.layers[l - 1], job.panel, first, last)
+        if net.layers[l].trainable:
+            scale = layer_scale(&net.layers[l], rule)
+            total += norm_squared(&net.layers[l]) * scale * scale
+    total = sqrt(total)
+    return rule.clip_norm / total if total > rule.clip_norm else 1
 
 
-cdef void update_share(Training* job, const Update* rule, Py_ssize_t size, int thread, int n_threads) noexcept nogil:
-    """This thread's share of every layer's blocks of dW."""
-    cdef const real* x = job.x_panels
+cdef void limit_share(Training* job, const Share* mine) noexcept nogil:
+    """Max-norm of this thread's panels."""
+    cdef const Layer* layer
+    cdef Py_ssize_t q, panels
     cdef int l
     for l in range(job.net.n_layers):
-        update_weights(&job.net.layers[l], x, job.panel, size, rule, thread, n_threads)
-        x = job.net.layers[l].a
+        layer = &job.net.layers[l]
+        panels = n_panels(layer.n_out)
+        if layer.max_norm > 0 and layer.trainable:
+            for q in range(part(panels, mine.n_threads, mine.thread), part(panels, mine.n_threads, mine.thread + 1)):
+                limit_norms(layer, q)
+
+
+cdef void update_all(Training* job, const Share* mine, const Update* rule) noexcept nogil:
+    """dW and the update: in one round, or in two where the norm of the gradient is needed in between."""
+    if mine.how.mode != TRAINING:
+        update_share(job, mine, rule, KEEP)
+        return
+    if rule.clip_layer == 0 and rule.clip_norm == 0:
+        update_share(job, mine, rule, FUSED)
+    else:
+        update_share(job, mine, rule, KEEP)
+        barrier_wait(&job.barrier, mine.n_threads)
+        update_share(job, mine, rule, APPLY)
+    if job.net.limits:
+        barrier_wait(&job.barrier, mine.n_threads)
+        limit_share(job, mine)
+
+
+cdef int lowest_of(const Net* net) noexcept nogil:
+    """The layer that a training's backward pass ends at: below the first that is trained, nobody asks for dz."""
+    cdef int l = 0
+    while l < net.n_layers - 1 and not net.layers[l].trainable:
+        l += 1
+    return l
+
+
+cdef inline Share share_of(const Training* job, Py_ssize_t step, int thread, int n_threads) noexcept nogil:
+    cdef Share mine
+    mine.how = job.how
+    mine.how.key = subkey(job.key, step)
+    mine.order = job.order + step * job.batch_size if job.order != NULL else NULL
+    mine.size = min(job.batch_size, job.n_samples - step * job.batch_size)
+    mine.first, mine.last = part(mine.size, n_threads, thread), part(mine.size, n_threads, thread + 1)
+    mine.thread, mine.n_threads = thread, n_threads
+    return mine
 
 
 cdef void train_thread(Training* job, int thread, int n_threads) noexcept nogil:
     """Steps until `last`, the deadline, or a loss that is not finite: that step is then not taken."""
-    cdef Py_ssize_t step, start, size, r
-    cdef const long long* order
-    cdef double total
-    cdef bint stop = False
-    cdef Update rule
+    cdef Py_ssize_t step = job.step, r
+    cdef double total, weight
+    cdef bint stop = False, updates = job.how.mode == TRAINING, watched
+    cdef Share mine
+    cdef Update rule = job.rule
     cdef long long t = job.n_updates
-    step = job.step
+    cdef int lowest = lowest_of(job.net) if updates else 0
     while step < job.last and not stop:
-        start = step * job.batch_size
-        size = min(job.batch_size, job.n_samples - start)
-        order = job.order + start if job.order != NULL else NULL
-        run_batch(job, order, size, part(size, n_threads, thread), part(size, n_threads, thread + 1))
+        mine = share_of(job, step, thread, n_threads)
+        watched = job.health != NULL and step % job.health.every == 0
+        if watched:
+            weigh_layers(job, &mine)
+        weight = batch_weight(&job.y, &mine)
+        load_batch(job, &mine)
+        forward_batch(job, &mine)
+        score_batch(job, &mine, weight)
+        backward_batch(job, &mine, lowest)
         if thread == 0:
             job.late = now() > job.deadline
         barrier_wait(&job.barrier, n_threads)
         stop = job.late
         total = 0
-        for r in range(size):
+        for r in range(mine.size):
             total += job.losses[r]
-        if not isfinite(total) and job.rule.rule != GRADIENT:
+        if job.failed or updates and not isfinite(total):
             if thread == 0:
-                job.diverged = True
+                job.diverged = not job.failed
             return
+        if updates:
+            t += 1
+            rule = at_step(&job.rule, job.rates[step], t)
         step += 1
-        t += 1
-        rule = at_step(&job.rule, t)
-        update_share(job, &rule, size, thread, n_threads)
+        if watched:
+            inspect_layers(job, &mine)
+        update_all(job, &mine, &rule)
         if thread == 0:
             job.total_loss += total
-            for r in range(size):
-                job.total_hits += job.hits[r]
+            job.total_weight += weight
+            for r in range(mine.size):
+                job.total_score += job.scores[r]
             job.step, job.n_updates = step, t
         barrier_wait(&job.barrier, n_threads)
+        if watched:
+            tally_layers(job, &mine)
 
 
 cdef void train(Training* job, int n_threads) noexcept nogil:
@@ -105,102 +145,52 @@ cdef void train(Training* job, int n_threads) noexcept nogil:
             train_thread(job, threadid(), omp_get_num_threads())
 
 
-# Inference. Samples go through in chunks that stay in cache, each chunk in one thread; no thread waits for another.
+# Health, at the watched steps: the weights before the update, dz and the slopes before it too, dW after.
 
-cdef enum:
-    CHUNK = 126                     # samples: a multiple of every tile's height
-
-cdef struct Inference:
-    Net* net
-    Rows x
-    Targets y
-    Py_ssize_t n_samples
-    real* out                       # raw outputs (n_samples, n_out), or NULL
-    double* losses                  # sum of each chunk, or NULL: then y is not looked at
-    long long* hits
-    real* scratch                   # three buffers a thread, for x or a, a or x, and draw
-    Py_ssize_t panel, buffer        # reals in a panel of a chunk, and in a buffer
-
-
-cdef void infer_chunk(Inference* job, Py_ssize_t chunk, real* scratch) noexcept nogil:
-    """Forward through two buffers in turn; the third takes draw, which nobody reads."""
-    cdef Layer layer
-    cdef Net* net = job.net
-    cdef Py_ssize_t size = min(<Py_ssize_t>CHUNK, job.n_samples - chunk * CHUNK), panel = job.panel
-    cdef Py_ssize_t n_out = net.layers[net.n_layers - 1].n_out
-    cdef real* x = scratch
-    cdef real* a = scratch + job.buffer
-    cdef Rows rows = job.x
+cdef void weigh_layers(Training* job, const Share* mine) noexcept nogil:
     cdef int l
-    rows.data += chunk * CHUNK * rows.stride
-    pack_rows(&rows, NULL, 0, size, net.layers[0].n_in, x, panel)
-    for l in range(net.n_layers):
-        layer = net.layers[l]
-        layer.z = layer.a = a
-        forward_rows(&layer, x, panel, 0, size)
-        x, a = a, x
-    if job.out != NULL:
-        unpack_rows(x, panel, size, n_out, job.out + chunk * CHUNK * n_out, n_out)
-    if job.losses != NULL:
-        score_chunk(job, chunk, x, scratch + 2 * job.buffer, panel, size, n_out)
+    for l in range(job.net.n_layers):
+        if l % mine.n_threads == mine.thread:
+            job.health.layers[l].w = weights_squared(&job.net.layers[l])
+
+cdef void inspect_layers(Training* job, const Share* mine) noexcept nogil:
+    cdef int l, lowest = lowest_of(job.net)
+    for l in range(job.net.n_layers):
+        if l % mine.n_threads == mine.thread:
+            inspect_layer(&job.net.layers[l], &job.health.layers[l], mine.how.panel, mine.size)
+            if l < lowest:
+                job.health.layers[l].dz = 0         # the backward pass ended above
+
+cdef void tally_layers(Training* job, const Share* mine) noexcept nogil:
+    """After the step's last barrier: by the thread that weighs the same layers for the next step."""
+    cdef int l
+    for l in range(job.net.n_layers):
+        if l % mine.n_threads == mine.thread:
+            tally_layer(&job.net.layers[l], &job.health.layers[l])
+    if mine.thread == 0:
+        job.health.n_watched += 1
 
 
-cdef void score_chunk(Inference* job, Py_ssize_t chunk, const real* raw, real* draw, Py_ssize_t panel, Py_ssize_t size,
-                      Py_ssize_t n_out) noexcept nogil:
-    cdef double[CHUNK] losses
-    cdef unsigned char[CHUNK] hits
-    cdef Targets y = job.y
-    cdef Py_ssize_t r
-    if y.labels != NULL:
-        y.labels += chunk * CHUNK
-    else:
-        y.values.data += chunk * CHUNK * y.values.stride
-    loss_rows(job.net.loss, raw, draw, panel, n_out, &y, NULL, 0, size, 1, losses, hits)
-    job.losses[chunk] = 0
-    job.hits[chunk] = 0
-    for r in range(size):
-        job.losses[chunk] += losses[r]
-        job.hits[chunk] += hits[r]
+# d(raw)/d(X) applied to what the caller gives as d(loss)/d(raw), the running statistics held.
 
+cdef struct InputGradient:
+    Training* job
+    Rows draw                       # (n_samples, n_out)
+    Layer input                     # an identity under the first layer, whose dz is dX
 
-cdef void infer_thread(Inference* job, int thread, int n_threads) noexcept nogil:
-    cdef Py_ssize_t n_chunks = (job.n_samples + CHUNK - 1) // CHUNK, chunk
-    cdef real* scratch = job.scratch + thread * 3 * job.buffer
-    for chunk in range(part(n_chunks, n_threads, thread), part(n_chunks, n_threads, thread + 1)):
-        infer_chunk(job, chunk, scratch)
+cdef void input_gradient_thread(InputGradient* it, int thread, int n_threads) noexcept nogil:
+    cdef Training* job = it.job
+    cdef const Layer* top = &job.net.layers[job.net.n_layers - 1]
+    cdef Share mine = share_of(job, 0, thread, n_threads)
+    load_batch(job, &mine)
+    forward_batch(job, &mine)
+    pack_rows(&it.draw, NULL, mine.first, mine.last, top.n_out, top.dz, mine.how.panel)
+    backward_batch(job, &mine, 0)
+    backward_rows(&job.net.layers[0], &it.input, &mine.how, mine.first, mine.last)
 
-
-cdef void infer(Inference* job, int n_threads) noexcept nogil:
+cdef void input_gradient(InputGradient* it, int n_threads) noexcept nogil:
     if n_threads == 1:
-        infer_thread(job, 0, 1)
+        input_gradient_thread(it, 0, 1)
     else:
         with parallel(num_threads=n_threads):
-            infer_thread(job, threadid(), omp_get_num_threads())
-
-
-# One layer by itself, for `dense_forward` and `dense_backward`.
-
-cdef void dense_forward_panels(const Layer* layer, const real* x, Py_ssize_t panel, Py_ssize_t n_rows,
-                               int n_threads) noexcept nogil:
-    cdef int t, team
-    if n_threads == 1:
-        forward_rows(layer, x, panel, 0, n_rows)
-        return
-    with parallel(num_threads=n_threads):
-        t, team = threadid(), omp_get_num_threads()
-        forward_rows(layer, x, panel, part(n_rows, team, t), part(n_rows, team, t + 1))
-
-
-cdef void dense_backward_panels(const Layer* layer, const Layer* below, Py_ssize_t panel, Py_ssize_t n_rows,
-                                int n_threads) noexcept nogil:
-    """dX by rows and dW by blocks; neither needs the other."""
-    cdef Update rule = Update(GRADIENT, 0, 0, 0, 0, 0, 0, 0)
-    cdef int t, team
-    if n_threads == 1:
-        backward_rows(layer, below, panel, 0, n_rows)
-        update_weights(layer, below.a, panel, n_rows, &rule, 0, 1)
-        return
-    with parallel(num_threads=n_threads):
-        t, team = threadid(), omp_get_num_threads()
-        backward_rows(layer, below, panel, part(n_rows, team, t), part(n_rows, team, t + 1))
-        update_weights(layer, below.a, panel, n_rows, &rule, t, team)
+            input_gradient_thread(it, threadid(), omp_get_num_threads())

@@ -11,7 +11,7 @@
 # cache lines, and nothing is packed between layers. Lanes past n ("pads") hold zero in weights and in dz.
 # The row count of a panel, its "height", is odd, so that the first rows of panels stand on different cache sets.
 #
-#     w (ceil(n_out / LINE), n_in + 1 | 1, LINE) weights in panels; row n_in is the bias
+#     w (ceil(n_out / LINE), n_in + 1 | 1, LINE) weights in panels; row n_in is the bias, and what normalisation adds follows
 #     wt (ceil(n_in / LINE), n_out | 1, LINE)    the same weights transposed, for dX = dz W^T
 
 cdef extern from "simd.h" nogil:
@@ -59,10 +59,6 @@ cdef extern from *:
 
 cdef inline Py_ssize_t n_panels(Py_ssize_t n) noexcept nogil:
     return (n + LINE - 1) // LINE
-
-cdef inline Py_ssize_t height_of(Py_ssize_t n_in) noexcept nogil:
-    """Rows of a panel of weights: n_in, the bias, and one more if that makes them odd."""
-    return (n_in + 1) | 1
 
 cdef inline Py_ssize_t part(Py_ssize_t n, Py_ssize_t n_parts, Py_ssize_t i) noexcept nogil:
     """First index of part i when n things are split into n_parts that differ by one at most."""

@@ -1,0 +1,116 @@
+# Inference. Samples go through in chunks that stay in cache, each chunk in one thread; no thread waits for another.
+
+cdef enum:
+    CHUNK = 126                     # samples: a multiple of every tile's height
+
+cdef struct Inference:
+    Net* net
+    Rows x
+    Targets y
+    Py_ssize_t n_samples
+    real* out                       # raw outputs (n_samples, n_out), or NULL
+    double* losses                  # sum of each chunk, or NULL: then y is not looked at
+    double* scores
+    real* scratch                   # three buffers a thread, for x or a, a or x, and draw
+    Py_ssize_t panel, buffer        # reals in a panel of a chunk, and in a buffer
+
+
+cdef void infer_chunk(Inference* job, Py_ssize_t chunk, real* scratch) noexcept nogil:
+    """Forward through two buffers in turn; the third takes draw, which nobody reads."""
+    cdef Net* net = job.net
+    cdef Pass how = Pass(INFERENCE, 0, job.panel)
+    cdef Py_ssize_t size = min(<Py_ssize_t>CHUNK, job.n_samples - chunk * CHUNK)
+    cdef Py_ssize_t n_out = net.layers[net.n_layers - 1].n_out
+    cdef real* x = scratch
+    cdef real* a = scratch + job.buffer
+    cdef Rows rows = job.x
+    cdef int l
+    rows.data += chunk * CHUNK * rows.stride
+    pack_rows(&rows, NULL, 0, size, net.layers[0].n_in, x, job.panel)
+    for l in range(net.n_layers):
+        infer_layer(&net.layers[l], x, a, &how, size)
+        x, a = a, x
+    if job.out != NULL:
+        unpack_rows(x, job.panel, size, n_out, job.out + chunk * CHUNK * n_out, n_out)
+    if job.losses != NULL:
+        score_chunk(job, chunk, x, scratch + 2 * job.buffer, size, n_out)
+
+
+cdef void infer_layer(const Layer* trained, const real* x, real* out, const Pass* how, Py_ssize_t size) noexcept nogil:
+    """One layer whose every intermediate result stands where its output will."""
+    cdef Layer layer = trained[0]
+    cdef Py_ssize_t q
+    layer.u = layer.z = layer.a = layer.out = out
+    layer.spread = NULL
+    forward_rows(&layer, x, how, 0, size)
+    if layer.norm == LAYER_NORM:
+        layer_norm_rows(&layer, x, how, 0, size)
+    elif layer.norm == BATCH_NORM:
+        for q in range(n_panels(layer.n_out)):
+            batch_norm_forward(&layer, how, q, 0, size)
+            finish_forward(&layer, x, how, q, 0, size)
+
+
+cdef void score_chunk(Inference* job, Py_ssize_t chunk, const real* raw, real* draw, Py_ssize_t size,
+                      Py_ssize_t n_out) noexcept nogil:
+    cdef double[CHUNK] losses
+    cdef double[CHUNK] scores
+    cdef Targets y = job.y
+    cdef Py_ssize_t r
+    if y.labels != NULL:
+        y.labels += chunk * CHUNK
+    else:
+        y.values.data += chunk * CHUNK * y.values.stride
+    if y.weights != NULL:
+        y.weights += chunk * CHUNK
+    loss_rows(&job.net.loss, raw, draw, job.panel, n_out, &y, NULL, 0, size, 1, losses, scores)
+    job.losses[chunk] = 0
+    job.scores[chunk] = 0
+    for r in range(size):
+        job.losses[chunk] += losses[r]
+        job.scores[chunk] += scores[r]
+
+
+cdef void infer_thread(Inference* job, int thread, int n_threads) noexcept nogil:
+    cdef Py_ssize_t n_chunks = (job.n_samples + CHUNK - 1) // CHUNK, chunk
+    cdef real* scratch = job.scratch + thread * 3 * job.buffer
+    for chunk in range(part(n_chunks, n_threads, thread), part(n_chunks, n_threads, thread + 1)):
+        infer_chunk(job, chunk, scratch)
+
+
+cdef void infer(Inference* job, int n_threads) noexcept nogil:
+    if n_threads == 1:
+        infer_thread(job, 0, 1)
+    else:
+        with parallel(num_threads=n_threads):
+            infer_thread(job, threadid(), omp_get_num_threads())
+
+
+# One layer by itself, for `dense_forward` and `dense_backward`.
+
+cdef void dense_forward_panels(const Layer* layer, const real* x, const Pass* how, Py_ssize_t n_rows,
+                               int n_threads) noexcept nogil:
+    cdef int t, team
+    if n_threads == 1:
+        forward_rows(layer, x, how, 0, n_rows)
+        return
+    with parallel(num_threads=n_threads):
+        t, team = threadid(), omp_get_num_threads()
+        forward_rows(layer, x, how, part(n_rows, team, t), part(n_rows, team, t + 1))
+
+
+cdef void dense_backward_panels(const Layer* layer, const Layer* below, const Pass* how, Py_ssize_t n_rows,
+                                int n_threads) noexcept nogil:
+    """dX by rows and dW by blocks; neither needs the other."""
+    cdef Update rule
+    cdef Work work = Work(KEEP, &rule, n_rows, how.panel, 1, True)
+    cdef int t, team
+    memset(&rule, 0, sizeof(Update))
+    if n_threads == 1:
+        backward_rows(layer, below, how, 0, n_rows)
+        update_layer(layer, below.a, &work, 0, 1)
+        return
+    with parallel(num_threads=n_threads):
+        t, team = threadid(), omp_get_num_threads()
+        backward_rows(layer, below, how, part(n_rows, team, t), part(n_rows, team, t + 1))
+        update_layer(layer, below.a, &work, t, team)
