@@ -33,8 +33,8 @@ RECIPES = {
     "keras": Recipe(KERAS, RMSprop(0.001), 20, 98.4, initializer="glorot_uniform"),
     "keras averaged": Recipe(KERAS, RMSprop(0.001, average=0.999), 20, 98.4, initializer="glorot_uniform"),
     "max-norm": Recipe(
-        (Dense(800, dropout=0.5, max_norm=2.0), Dense(800, dropout=0.5, max_norm=2.0), Dense(10, max_norm=2.0)),
-        SGD(Cosine(0.1), momentum=0.95), 60, 98.7, input_dropout=0.2),
+        (Dense(800, dropout=0.5, max_norm=3.0), Dense(800, dropout=0.5, max_norm=3.0), Dense(10, max_norm=3.0)),
+        SGD(Cosine(0.02), momentum=0.95), 80, 98.7, input_dropout=0.2),
 }
 
 
@@ -56,9 +56,11 @@ def main(arguments=None):
         histories[name] = [train(RECIPES[name], data, seed, arguments.epochs) for seed in range(arguments.seeds)]
         seconds = (time.perf_counter() - started) / arguments.seeds
         last = 100 * np.array([history.val_metric[-1] for history in histories[name]])
+        best = 100 * np.mean([max(history.val_metric) for history in histories[name]])
         runs = " ".join(f"{accuracy:.2f}" for accuracy in last)
-        lines.append(f"| {name} | {RECIPES[name].published} | {last.mean():.2f} | {runs} | {seconds:.0f} |")
-    print("| recipe | published | mean after the last epoch | runs | s a run |", "|---|---|---|---|---|", *lines, sep="\n")
+        lines.append(f"| {name} | {RECIPES[name].published} | {last.mean():.2f} | {runs} | {best:.2f} | {seconds:.0f} |")
+    print("| recipe | published | mean after the last epoch | runs | mean of the best epochs | s a run |",
+          "|---|---|---|---|---|---|", *lines, sep="\n")
     if arguments.plot:
         plot(histories, arguments.plot)
 

@@ -187,13 +187,18 @@ class Model:
         """Writes rows of each layer, into the average as well as into what training goes on with."""
         self._n_edits += 1
         for _ in range(1 + bool(self._stack.n_blocks("average"))):
-            for layer, (rows, parts) in enumerate(zip(self._rows(self._stack.get_rows), new)):
-                rows = rows.copy()
-                for first, part in parts.items():
-                    rows[first:first + len(part)] = part
-                self._stack.set_rows(layer, rows)
+            for layer, parts in enumerate(new):
+                if parts:
+                    self._set_layer(layer, parts)
             if self._stack.n_blocks("average"):
                 self._stack.swap_average()
+
+    def _set_layer(self, layer, parts):
+        rows = np.empty((self._stack.n_rows(layer), self.sizes[layer + 1]), self.dtype)
+        self._stack.get_rows(layer, rows)
+        for first, part in parts.items():
+            rows[first:first + len(part)] = part
+        self._stack.set_rows(layer, rows)
 
     # Training --------------------------------------------------------------------------------------------------------
 

@@ -87,8 +87,8 @@ class Network(Predictor):
         seed = secrets.randbits(63) if seed is None else _validate.seed(seed)
         self._configure(sizes, layers, loss, dtype, seed, input_dropout, input_noise)
         rng = np.random.Generator(np.random.PCG64(self.seed))
-        self.set_parameters([layer.initial_weights(rng, n_in) for n_in, layer in zip(sizes, layers)],
-                            [np.zeros(n_out) for n_out in sizes[1:]])
+        for i, layer in enumerate(layers):          # one at a time: they are drawn in float64
+            self._set_layer(i, self._read_rows("weights", i, layer.initial_weights(rng, sizes[i])))
 
     # Training --------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ begins, and a line is added after each epoch.
 import csv
 import json
 import math
+import os
 import sys
 
 from fastbp import _validate
@@ -121,8 +122,9 @@ class TensorBoard:
 
     def begin(self, net, history):
         from tensorboardX import SummaryWriter
-        # What a killed fit wrote of the epochs that are now repeated is not shown.
-        self._writer = SummaryWriter(self.directory, purge_step=history.n_epochs + 1 if history.n_epochs else None)
+        # What a killed fit wrote of the epochs that are now repeated is not shown; names have whole seconds alone.
+        self._writer = SummaryWriter(self.directory, purge_step=history.n_epochs + 1 if history.n_epochs else None,
+                                     filename_suffix=f".{os.getpid()}.{history.n_epochs}")
 
     def __call__(self, net, history):
         row = history.row(-1)

@@ -271,7 +271,7 @@ def test_logs_hold_a_line_an_epoch(tmp_path):
 class FakeWriter:
     made = []
 
-    def __init__(self, directory, purge_step=None):
+    def __init__(self, directory, purge_step=None, filename_suffix=""):
         self.directory, self.scalars = directory, {}
         FakeWriter.made.append(self)
 
