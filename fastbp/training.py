@@ -13,6 +13,7 @@ import numpy as np
 from fastbp.divergence import divergence
 
 SLICE_SECONDS = 0.05        # Ctrl-C is answered within 200 ms
+FIRST_SECONDS = 0.01        # of a fit, before another team is tried
 PROBE_SECONDS = 0.003
 
 
@@ -58,15 +59,20 @@ class Team:
         """Threads of the next slice, and for how many seconds."""
         if len(self.sizes) == 1:
             return self.sizes[0], SLICE_SECONDS
-        if not self.step_seconds or time.perf_counter() < self.next_probe:
+        if not self.step_seconds:
+            return self.sizes[0], min(FIRST_SECONDS, SLICE_SECONDS)
+        if time.perf_counter() < self.next_probe:
             return self.best, SLICE_SECONDS
         return next(size for size in self.sizes if size != self.best), PROBE_SECONDS
 
     def record(self, size, n_steps, seconds, was_probe):
+        first = not self.step_seconds
         self.step_seconds[size] = seconds / max(n_steps, 1)
-        if was_probe or not self.next_probe:        # a probe takes a step at least, with one thread a long one
-            probe_seconds = max(PROBE_SECONDS, max(self.sizes) * self.step_seconds[size])
-            self.next_probe = time.perf_counter() + 50 * probe_seconds
+        longest = max(self.sizes) * self.step_seconds[size]     # a probe takes a step at least, with one thread a long one
+        if first and longest <= PROBE_SECONDS:
+            self.next_probe = 0.0                   # a cheap probe comes at once
+        elif first or was_probe:
+            self.next_probe = time.perf_counter() + 50 * max(PROBE_SECONDS, longest)
 
 
 @dataclass
