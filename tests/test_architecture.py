@@ -13,7 +13,7 @@ CORE = PACKAGE / "_core"
 
 #: Floor of every module. A module imports from floors below, and from its own where no circle comes of it.
 FLOORS = {module: floor for floor, modules in {
-    5: "cli __main__ _prepare _report",
+    5: "cli __main__ _prepare _report sklearn _sklearn_base _sklearn_fit _sklearn_lbfgs _sklearn_convert",
     4: "__init__ network model predictor presets",
     3: "training divergence full_batch sources fitting plan resuming checkpoint callbacks reports history health plots"
        " gradients gradient_check trace range_test kernels persistence _description _config",
@@ -25,6 +25,9 @@ FLOORS = {module: floor for floor, modules in {
 
 #: Below the facades, the modules that draw or report with an optional package, imported inside the function that needs it.
 MAY_USE_EXTRAS = {"plots", "reports"}
+
+#: The facade that derives from another package's classes; nobody imports it who does not have that package.
+STANDS_ON_SCIKIT_LEARN = {module for module in FLOORS if "sklearn" in module}
 
 MODULES = sorted(PACKAGE.glob("*.py"))
 ROOMS = sorted(CORE.glob("*.pxi"))
@@ -97,8 +100,15 @@ def test_numpy_is_all_that_an_import_needs(path):
     """Optional packages are imported inside functions, and on the top floor only."""
     for name, at_once in imports(path):
         package = name.partition(".")[0]
+        if package in ("sklearn", "scipy") and path.stem in STANDS_ON_SCIKIT_LEARN:
+            continue
         if package not in sys.stdlib_module_names | {"fastbp", "numpy"}:
             assert not at_once and (FLOORS[path.stem] == 5 or path.stem in MAY_USE_EXTRAS), f"{path.name} imports {name}"
+
+
+@every_module
+def test_scikit_learn_stays_optional(path):
+    assert path.stem in STANDS_ON_SCIKIT_LEARN or not STANDS_ON_SCIKIT_LEARN & set(modules_used(path))
 
 
 @every_module
