@@ -121,6 +121,7 @@ def sgd_update(w, dw, velocity=None, *, learning_rate=0.1, momentum=0.0, nestero
     TypeError, ValueError
         If an array is of another kind or shape, w and velocity overlap, or a setting is out of its range.
     """
+    learning_rate = _validate.number("learning_rate", learning_rate, above=0)       # one update has no schedule
     optimizer = SGD(learning_rate, momentum, nesterov, weight_decay=weight_decay, l2=l2)
     if not isinstance(w, np.ndarray) or w.dtype not in (np.float32, np.float64):
         raise TypeError(f"w must be a float32 or float64 ndarray, not {getattr(w, 'dtype', type(w).__name__)}")

@@ -73,3 +73,8 @@ def test_a_wrong_call_names_the_argument_and_changes_nothing(call, message, trai
     for each in (net, twin):        # the velocity is where it was, too
         each.partial_fit(X, NUMBERS, MOMENTUM)
     assert state(net) == state(twin)
+
+
+def test_one_update_has_no_schedule():
+    with pytest.raises(TypeError, match="learning_rate must be a number"):
+        fastbp.sgd_update(np.ones(3), np.ones(3), learning_rate=lambda step: 0.1)
