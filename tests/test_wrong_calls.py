@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from networks import MOMENTUM, NUMBERS, N, X, network, state
 
+import fastbp
 from fastbp import SGD
 
 
