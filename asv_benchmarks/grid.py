@@ -88,7 +88,7 @@ def plot(results, path):
         axis.set(title=f"depth {depth}", xlabel="batch size", xscale="log", ylim=(0, None))
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("GFLOP/s, automatic threads")
-    axes[-1].legend(fontsize=8)
+    axes[0].legend(fontsize=8)
     figure.suptitle("fastbp: one training step, float32, squared error")
     figure.savefig(path, dpi=120)
 

@@ -6,6 +6,7 @@ from fastbp._threads import get_num_threads, set_num_threads
 from fastbp._version import VERSION as __version__
 from fastbp.callbacks import EarlyStopping, TimeLimit
 from fastbp.checkpoint import Checkpoint
+from fastbp.embedding import get_include
 from fastbp.errors import DivergenceError, FormatError
 from fastbp.gradient_check import check_gradient
 from fastbp.history import History
@@ -20,6 +21,6 @@ __all__ = [
     "LBFGS", "SGD", "AdaGrad", "Adam", "AdamW", "CSVLog", "Checkpoint", "Dense", "DivergenceError", "EarlyStopping",
     "FormatError", "History", "JSONLog", "Lion", "NAdam", "Network", "ProgressBar", "RMSprop", "Rprop", "Scale",
     "TensorBoard", "TimeLimit", "__version__", "activations", "check_gradient", "config", "dense_backward", "dense_forward",
-    "get_num_threads", "initializers", "learning_rate_range_test", "load", "losses", "optimizers", "presets", "schedules",
-    "set_num_threads", "sgd_update", "show_config",
+    "get_include", "get_num_threads", "initializers", "learning_rate_range_test", "load", "losses", "optimizers", "presets",
+    "schedules", "set_num_threads", "sgd_update", "show_config",
 ]

@@ -4,7 +4,7 @@ import secrets
 
 import numpy as np
 
-from fastbp import _threads, _validate, checkpoint, fitting, persistence
+from fastbp import _threads, _validate, checkpoint, embedding, fitting, persistence
 from fastbp.activations import ACTIVATIONS
 from fastbp.initializers import INITIALIZERS
 from fastbp.layers import read_layers
@@ -259,6 +259,33 @@ class Network(Predictor):
         return gradients.jacobian(self, X, n_threads)
 
     # Files -----------------------------------------------------------------------------------------------------------
+
+    def c_handle(self, optimizer=None, batch_size=None):
+        """A handle on this network for C and Cython: a PyCapsule, whose pointer ``fastbp_step_f32`` and
+        ``fastbp_predict_f32`` take (``..._f64`` for a float64 network). It keeps the parameters alive and shares them: what
+        C trains, Python sees.
+
+        Parameters
+        ----------
+        optimizer : SGD, Adam, ..., optional
+            For steps: any that keeps no average, but LBFGS. What it keeps of the gradients goes on from the last training as
+            long as the optimizer is equal, else it starts at zero. The learning rate is an argument of each step.
+        batch_size : int, optional
+            The most samples of a step; needed with an optimizer.
+
+        Returns
+        -------
+        PyCapsule
+            Of the name ``"fastbp.network_f32"`` or ``"fastbp.network_f64"``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as described, or the loss is a function of the user's own.
+        RuntimeError
+            If another thread is training this network.
+        """
+        return embedding.handle(self, optimizer, batch_size)
 
     def save(self, path):
         """Write the network to a safetensors file; see `fastbp.persistence`."""

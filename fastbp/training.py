@@ -49,7 +49,7 @@ class Team:
     def __init__(self, n_threads, other=None):
         self.sizes = (n_threads,) if other in (None, n_threads) else (n_threads, other)
         self.step_seconds = {}
-        self.next_probe = 0.0
+        self.started = self.next_probe = 0.0
 
     @property
     def best(self):
@@ -60,6 +60,7 @@ class Team:
         if len(self.sizes) == 1:
             return self.sizes[0], SLICE_SECONDS
         if not self.step_seconds:
+            self.started = time.perf_counter()
             return self.sizes[0], min(FIRST_SECONDS, SLICE_SECONDS)
         if time.perf_counter() < self.next_probe:
             return self.best, SLICE_SECONDS
@@ -72,7 +73,13 @@ class Team:
         if first and longest <= PROBE_SECONDS:
             self.next_probe = 0.0                   # a cheap probe comes at once
         elif first or was_probe:
-            self.next_probe = time.perf_counter() + 50 * max(PROBE_SECONDS, longest)
+            self.next_probe = time.perf_counter() + self._wait(longest)
+
+    def _wait(self, longest):
+        """Until the next probe: 50 times what it takes. Where it is cheap, less at first, as long as the fit has lasted: its
+        first milliseconds are the least to be trusted, with another library's threads still spinning or memory new."""
+        wait = 50 * max(PROBE_SECONDS, longest)
+        return min(wait, time.perf_counter() - self.started) if longest <= PROBE_SECONDS else wait
 
 
 @dataclass

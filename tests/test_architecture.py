@@ -16,10 +16,10 @@ FLOORS = {module: floor for floor, modules in {
     5: "cli __main__ _prepare _report sklearn _sklearn_base _sklearn_fit _sklearn_lbfgs _sklearn_convert",
     4: "__init__ network model predictor presets",
     3: "training divergence full_batch sources fitting plan resuming checkpoint callbacks reports history health plots"
-       " gradients gradient_check trace range_test kernels persistence _description _config",
+       " gradients gradient_check trace range_test kernels embedding persistence _description _config",
     2: "activations losses optimizers schedules lbfgs initializers layers scaling _validate _targets errors datasets tables"
        " _files _modelfile _settings _rates _update",
-    1: "_dispatch _isa _cpu _threads _version",
+    1: "_dispatch _isa _cpu _capi _threads _version",
     0: "_core reference _reference_math",
 }.items() for module in modules.split()}
 
@@ -32,7 +32,7 @@ STANDS_ON_SCIKIT_LEARN = {module for module in FLOORS if "sklearn" in module}
 MODULES = sorted(PACKAGE.glob("*.py"))
 ROOMS = sorted(CORE.glob("*.pxi"))
 BUILD = [ROOT / "setup.py", PACKAGE / "_isa.py"]
-COMPILED = [CORE / "core.pyx", PACKAGE / "_cpu.pyx", *ROOMS]
+COMPILED = [CORE / "core.pyx", PACKAGE / "_cpu.pyx", PACKAGE / "_capi.pyx", *ROOMS]
 
 every_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
 every_room = pytest.mark.parametrize("path", ROOMS, ids=lambda path: path.name)
@@ -144,9 +144,9 @@ def test_no_room_includes_another():
 
 
 def test_the_headers_exist():
-    headers = {name for path in [*COMPILED, *CORE.glob("*.h")]
+    headers = {name for path in [*COMPILED, *CORE.glob("*.h"), *PACKAGE.glob("include/*.h")]
                for name in re.findall(r'(?:extern from|#\s*include) "(.+?)"', read(path))}
-    assert headers == {path.name for path in CORE.glob("*.h")}
+    assert headers == {path.name for path in [*CORE.glob("*.h"), *PACKAGE.glob("include/*.h")]}
 
 
 DEFINITION = re.compile(r"^(?:cdef|cpdef|def) (?:class |struct |enum |inline )?[^(=\n:]*?\b(\w+)(?:\(.*|:)$",

@@ -8,6 +8,15 @@ cdef struct Net:
     LossSpec loss
     double input_dropout, input_noise
     bint limits                     # whether a layer has a max_norm
+    Py_ssize_t widest               # of the layers and the input
+    int n_slots                     # numbers that there is room for beside each parameter
+
+cdef struct Room:
+    # The memory of a batch, but for what the layers keep of it.
+    Py_ssize_t capacity             # samples
+    real* x                         # the batch, gathered
+    double* losses                  # of each sample
+    double* scores
 
 cdef struct Training:
     Net* net
@@ -21,10 +30,8 @@ cdef struct Training:
     const double* rates             # learning rate of each step of the epoch
     unsigned long long key          # of the epoch's random numbers
     long long n_updates             # since the slots were zero
-    real* x_panels                  # the batch, gathered
+    Room room
     real* custom                    # rows for a user's loss
-    double* losses                  # of each sample of the batch
-    double* scores
     double total_loss, total_score, total_weight    # over the samples of the steps done
     double deadline                 # stop after the step that passes it
     bint late, diverged, failed
@@ -39,16 +46,25 @@ cdef struct Share:
     int thread, n_threads
 
 
+cdef Training training_of(Net* net, const Room* room, const Rows* x, Py_ssize_t batch_size) noexcept nogil:
+    """One batch, or the first of several, as it stands; callers say what is to be done with it."""
+    cdef Training job
+    memset(&job, 0, sizeof(Training))
+    job.net, job.room, job.x, job.batch_size, job.last = net, room[0], x[0], batch_size, 1
+    job.n_samples, job.how.panel, job.deadline = batch_size, (batch_size | 1) * LINE, INFINITY
+    return job
+
+
 cdef void load_batch(Training* job, const Share* mine) noexcept nogil:
     """Gathers this thread's samples; in training, without what is dropped and with noise."""
     cdef Net* net = job.net
     cdef Py_ssize_t n = mine.last - mine.first, panel = mine.how.panel, q
     cdef real* x
-    pack_rows(&job.x, mine.order, mine.first, mine.last, net.layers[0].n_in, job.x_panels, panel)
+    pack_rows(&job.x, mine.order, mine.first, mine.last, net.layers[0].n_in, job.room.x, panel)
     if mine.how.mode != TRAINING or net.input_dropout == 0 and net.input_noise == 0:
         return
     for q in range(n_panels(net.layers[0].n_in)):
-        x = job.x_panels + q * panel + mine.first * LINE
+        x = job.room.x + q * panel + mine.first * LINE
         if net.input_dropout > 0:
             drop_rows(subkey(mine.how.key, INPUT_DROPOUT), net.input_dropout, q, mine.first, n, x, x)
         if net.input_noise > 0:
@@ -58,7 +74,7 @@ cdef void load_batch(Training* job, const Share* mine) noexcept nogil:
 cdef void forward_batch(Training* job, const Share* mine) noexcept nogil:
     """This thread's samples through all layers."""
     cdef const Layer* layer
-    cdef const real* x = job.x_panels
+    cdef const real* x = job.room.x
     cdef int l
     for l in range(job.net.n_layers):
         layer = &job.net.layers[l]
@@ -89,14 +105,14 @@ cdef void score_batch(Training* job, const Share* mine, double weight) noexcept 
     cdef double scale = 1 / weight if weight > 0 else 0
     cdef Py_ssize_t first = mine.first, last = mine.last
     if loss.code != CUSTOM:
-        loss_rows(loss, top.out, top.dz, mine.how.panel, top.n_out, &job.y, mine.order, first, last, scale, job.losses,
-                  job.scores)
+        loss_rows(loss, top.out, top.dz, mine.how.panel, top.n_out, &job.y, mine.order, first, last, scale, job.room.losses,
+                  job.room.scores)
         return
     if loss.whole:
         barrier_wait(&job.barrier, mine.n_threads)
         first, last = 0, (mine.size if mine.thread == 0 else 0)
     if custom_rows(loss, top.out, top.dz, mine.how.panel, top.n_out, &job.y, mine.order, first, last, scale, job.custom,
-                   job.losses, job.scores):
+                   job.room.losses, job.room.scores):
         job.failed = True
     if loss.whole:
         barrier_wait(&job.barrier, mine.n_threads)

@@ -41,8 +41,10 @@ include "health.pxi"            # what the layers look like
 include "batch.pxi"             # one batch, forward and backward
 include "step.pxi"              # steps: the threads
 include "infer.pxi"             # inference, and one layer by itself
+include "arrays.pxi"            # one layer, one update, on arrays
 include "memory.pxi"            # what Python lends and what we own
 include "kernels.pxi"           # the rooms above, one by one, on arrays
 include "parameters.pxi"        # blocks of parameters
 include "workspace.pxi"         # the memory of a batch
 include "stack.pxi"             # a network
+include "embed.pxi"             # what C calls

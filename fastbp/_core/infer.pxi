@@ -11,7 +11,7 @@ cdef struct Inference:
     real* out                       # raw outputs (n_samples, n_out), or NULL
     double* losses                  # sum of each chunk, or NULL: then y is not looked at
     double* scores
-    real* scratch                   # three buffers a thread, for x or a, a or x, and draw
+    real* scratch                   # three buffers a thread, for x or a, a or x, and draw; `infer` makes them
     Py_ssize_t panel, buffer        # reals in a panel of a chunk, and in a buffer
 
 
@@ -78,12 +78,21 @@ cdef void infer_thread(Inference* job, int thread, int n_threads) noexcept nogil
         infer_chunk(job, chunk, scratch)
 
 
-cdef void infer(Inference* job, int n_threads) noexcept nogil:
+cdef int infer(Inference* job, int n_threads) noexcept nogil:
+    """0, or NO_MEMORY."""
+    n_threads = <int>max(<Py_ssize_t>1, min(<Py_ssize_t>n_threads, (job.n_samples + CHUNK - 1) // CHUNK))
+    job.panel = (min(job.n_samples, <Py_ssize_t>CHUNK) | 1) * LINE
+    job.buffer = n_panels(job.net.widest) * job.panel
+    job.scratch = <real*>aligned_malloc(n_threads * 3 * job.buffer * sizeof(real))
+    if job.scratch == NULL:
+        return NO_MEMORY
     if n_threads == 1:
         infer_thread(job, 0, 1)
     else:
         with parallel(num_threads=n_threads):
             infer_thread(job, threadid(), omp_get_num_threads())
+    aligned_release(job.scratch)
+    return 0
 
 
 # One layer by itself, for `dense_forward` and `dense_backward`.

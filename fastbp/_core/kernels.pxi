@@ -69,61 +69,38 @@ def link(Loss loss, real[:, ::1] raw not None):
 def update(Update rule, long long t, real[::1] w not None, const real[::1] dw not None, real[:, ::1] slots not None):
     """Update number t = 1, 2, ... of w, and of the slots (3, n), of which a rule uses as many as it has."""
     cdef Update u = at_step(&rule, rule.learning_rate, t)
-    cdef Line w_line = ZERO_LINE, dw_line = ZERO_LINE
-    cdef Line[3] slot_lines
-    cdef Py_ssize_t q, i, n
+    cdef real* rows[3]
     cdef int s
-    with nogil:
-        for q in range(n_panels(w.shape[0])):
-            i, n = q * LINE, min(<Py_ssize_t>LINE, w.shape[0] - q * LINE)
-            memcpy(w_line.x, &w[i], n * sizeof(real))
-            memcpy(dw_line.x, &dw[i], n * sizeof(real))
-            for s in range(3):
-                slot_lines[s] = ZERO_LINE
-                memcpy(slot_lines[s].x, &slots[s, i], n * sizeof(real))
-            if u.l1 > 0: add_l1_span(u.l1, w_line.x, dw_line.x, LINE)
-            update_span(&u, w_line.x, dw_line.x, slot_lines[0].x, LINE, LINE)
-            memcpy(&w[i], w_line.x, n * sizeof(real))
-            for s in range(n_slots(u.rule)):
-                memcpy(&slots[s, i], slot_lines[s].x, n * sizeof(real))
+    if w.shape[0]:
+        for s in range(3):
+            rows[s] = &slots[s, 0]
+        update_array(&u, &w[0], &dw[0], rows, w.shape[0])
 
 
 def dense_forward(X not None, const real[:, ::1] W not None, const real[::1] b not None, Activation activation,
                   real[:, ::1] z not None, real[:, ::1] a not None, int n_threads):
     """z = X W + b, a = f(z)."""
-    cdef Py_ssize_t n_rows = a.shape[0], panel = (n_rows | 1) * LINE
-    cdef Memory x = packed(X, n_rows | 1), z_panels = Memory(n_panels(W.shape[1]) * panel)
-    cdef Memory a_panels = Memory(z_panels.n), w = packed_weights(W, b)
-    cdef Layer layer = plain_layer(W.shape[0], W.shape[1], activation)
-    cdef Pass how = Pass(INFERENCE, 0, panel)
-    layer.w, layer.z, layer.a, layer.out = w.data, z_panels.data, a_panels.data, a_panels.data
+    cdef Source source = Source(X)
+    cdef Shape shape = Shape(a.shape[0], W.shape[0], W.shape[1], activation, n_threads)
+    cdef int status
     with nogil:
-        dense_forward_panels(&layer, x.data, &how, n_rows, n_threads)
-    unpack_rows(z_panels.data, panel, n_rows, layer.n_out, &z[0, 0], layer.n_out)
-    unpack_rows(a_panels.data, panel, n_rows, layer.n_out, &a[0, 0], layer.n_out)
+        status = forward_arrays(&shape, &source.rows, &W[0, 0], &b[0], &z[0, 0], &a[0, 0])
+    if status:
+        raise MemoryError(f"cannot allocate the panels of {a.shape[0]:,} samples")
 
 
-def dense_backward(X not None, const real[:, ::1] W not None, z not None, a not None, da not None,
-                   Activation activation, real[:, ::1] dX not None, real[:, ::1] dW not None, real[::1] db not None,
-                   int n_threads):
+def dense_backward(X not None, const real[:, ::1] W not None, const real[:, ::1] z not None, const real[:, ::1] a not None,
+                   const real[:, ::1] da not None, Activation activation, real[:, ::1] dX not None,
+                   real[:, ::1] dW not None, real[::1] db not None, int n_threads):
     """dz = da * f'(z); dX = dz W^T, dW = X^T dz, db = sum of dz over the samples."""
-    cdef Py_ssize_t n_rows = dX.shape[0], n_in = W.shape[0], n_out = W.shape[1], height = n_rows | 1
-    cdef Memory x = packed(X, height), dx = Memory(x.n), z_panels = packed(z, height), a_panels = packed(a, height)
-    cdef Memory dz = packed(da, height), w = packed_weights(W, None), gradient = Memory(w.n)
-    cdef Memory wt = Memory(n_panels(n_in) * (n_out | 1) * LINE)
-    cdef Layer layer = plain_layer(n_in, n_out, activation), below = plain_layer(0, n_in, IDENTITY)
-    cdef Pass how = Pass(INFERENCE, 0, height * LINE)
-    layer.w, layer.wt, layer.grad, layer.z, layer.a = w.data, wt.data, gradient.data, z_panels.data, a_panels.data
-    layer.dz = layer.dy = dz.data
-    below.z = below.a = x.data
-    below.dz = dx.data
+    cdef Source source = Source(X)
+    cdef Shape shape = Shape(dX.shape[0], W.shape[0], W.shape[1], activation, n_threads)
+    cdef int status
     with nogil:
-        backward_span(activation, layer.z, layer.a, layer.dz, n_panels(n_out) * height * LINE)
-        transpose_weights(&layer)
-        dense_backward_panels(&layer, &below, &how, n_rows, n_threads)
-    unpack_rows(dx.data, height * LINE, n_rows, n_in, &dX[0, 0], n_in)
-    unpack_rows(gradient.data, weights_panel(&layer), n_in, n_out, &dW[0, 0], n_out)
-    unpack_rows(gradient.data + n_in * LINE, weights_panel(&layer), 1, n_out, &db[0], n_out)
+        status = backward_arrays(&shape, &source.rows, &W[0, 0], &z[0, 0], &a[0, 0], &da[0, 0], &dX[0, 0], &dW[0, 0],
+                                 &db[0])
+    if status:
+        raise MemoryError(f"cannot allocate the panels of {dX.shape[0]:,} samples")
 
 
 def gemm(A not None, B not None, bint transposed, real[:, ::1] C not None):

@@ -211,15 +211,3 @@ cdef class Target:
             self.weights = weights
             if self.weights.shape[0]:
                 self.targets.weights = &self.weights[0]
-
-
-cdef Memory packed_weights(const real[:, ::1] W, const real[::1] b):
-    """(n_in, n_out) weights in the panels of a layer, and their bias unless it is None."""
-    cdef Py_ssize_t n_in = W.shape[0], n_out = W.shape[1], panel = ((n_in + 1) | 1) * LINE
-    cdef Memory panels = Memory(n_panels(n_out) * panel)
-    cdef Rows rows = rows_of(W)
-    pack_rows(&rows, NULL, 0, n_in, n_out, panels.data, panel)
-    if b is not None:
-        rows = row_of(b)
-        pack_rows(&rows, NULL, 0, 1, n_out, panels.data + n_in * LINE, panel)
-    return panels

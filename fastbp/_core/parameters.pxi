@@ -139,7 +139,7 @@ cdef class Parameters:
         self.saved_slots = self.saved_average = None
         self.slots = Memory(n_slots(rule.rule) * self.params.n) if n_slots(rule.rule) else None
         self.average = copied(self.params, None) if rule.average >= 0 else None
-        self.n_updates = 0
+        self.n_updates, self.net.n_slots = 0, n_slots(rule.rule)
         self.place()
 
     def save_state(self):

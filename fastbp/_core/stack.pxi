@@ -7,12 +7,11 @@ cdef class Stack(Workspace):
     number may call `forward` and `evaluate` while nobody does.
     """
     cdef Criterion criterion
-    cdef Py_ssize_t widest              # of the layers and the input
 
     def __cinit__(self, Py_ssize_t n_in, layers, loss, double input_dropout=0, double input_noise=0):
-        self.net.input_dropout, self.net.input_noise, self.widest = input_dropout, input_noise, n_in
+        self.net.input_dropout, self.net.input_noise, self.net.widest = input_dropout, input_noise, n_in
         for l in range(self.net.n_layers):
-            self.widest = max(self.widest, self.layers[l].n_out)
+            self.net.widest = max(self.net.widest, self.layers[l].n_out)
         self.criterion = Criterion(loss, self.layers[self.net.n_layers - 1].n_out)
         self.net.loss = self.criterion.spec
 
@@ -95,27 +94,24 @@ cdef class Stack(Workspace):
             losses[chunk] = each[chunk * CHUNK:(chunk + 1) * CHUNK].sum()
 
     cdef void infer(self, Inference* job, int n_threads) except *:
-        cdef Memory scratch
-        n_threads = <int>min(<Py_ssize_t>n_threads, (job.n_samples + CHUNK - 1) // CHUNK)
-        job.net, job.panel = &self.net, (min(job.n_samples, <Py_ssize_t>CHUNK) | 1) * LINE
-        job.buffer = n_panels(self.widest) * job.panel
-        scratch = Memory(n_threads * 3 * job.buffer, True)
-        job.scratch = scratch.data
+        cdef int status
+        job.net = &self.net
         with nogil:
-            infer(job, n_threads)
+            status = infer(job, n_threads)
+        if status:
+            raise MemoryError(f"cannot allocate the layers of {job.n_samples:,} samples")
 
     # Training -------------------------------------------------------------------------------------------------------
 
-    cdef void start(self, Training* job, Source source, Target target, Py_ssize_t batch_size) except *:
+    cdef Training start(self, Source source, Target target, Py_ssize_t batch_size) except *:
         """The parts of a job that every kind of pass has."""
-        memset(job, 0, sizeof(Training))
+        cdef Training job
         self.prepare(batch_size)
-        job.net, job.batch_size, job.x, job.last = &self.net, batch_size, source.rows, 1
-        job.x_panels, self.panel = self.workspace.data, (batch_size | 1) * LINE
-        job.how.panel, job.deadline = self.panel, INFINITY
-        job.losses, job.scores, job.n_updates = self.losses, self.scores, self.n_updates
+        job = training_of(&self.net, &self.room, &source.rows, batch_size)
+        self.panel, job.n_updates = job.how.panel, self.n_updates
         if target is not None:
             job.y = target.targets
+        return job
 
     def train(self, X not None, y not None, weights, const long long[::1] order not None, Py_ssize_t batch_size,
               Py_ssize_t step, Py_ssize_t last, Update rule, const double[::1] rates not None, unsigned long long key,
@@ -130,14 +126,14 @@ cdef class Stack(Workspace):
         cdef Training job
         cdef Memory custom = None
         batch_size = min(batch_size, order.shape[0])
-        if n_slots(rule.rule) != self.n_blocks("slots") or (rule.average >= 0) != (self.average is not None):
+        if n_slots(rule.rule) != self.net.n_slots or (rule.average >= 0) != (self.average is not None):
             raise ValueError("the slots are those of another rule; call reset_slots first")
         if rates.shape[0] < last or totals.shape[0] < 3:
             raise ValueError(f"rates must have at least {last} numbers, one a step, and totals 3")
         if rule.clip_layer > 0 or rule.clip_norm > 0:
             self.need_gradients()
             self.need_norms()
-        self.start(&job, source, target, batch_size)
+        job = self.start(source, target, batch_size)
         if self.net.loss.code == CUSTOM:
             custom = self.custom_rows(target, batch_size)
             job.custom = custom.data
@@ -161,11 +157,11 @@ cdef class Stack(Workspace):
         cdef Training job
         cdef Memory custom = None
         self.need_gradients()
-        self.start(&job, source, target, len(X))
+        job = self.start(source, target, len(X))
         if self.net.loss.code == CUSTOM:
             custom = self.custom_rows(target, job.batch_size)
             job.custom = custom.data
-        job.n_samples, job.how.mode = job.batch_size, GRADIENT
+        job.how.mode = GRADIENT
         with nogil:
             train(&job, n_threads)
         if job.failed:
@@ -180,8 +176,8 @@ cdef class Stack(Workspace):
         cdef Memory wt = Memory(n_panels(n_in) * transposed_panel(bottom)), dx
         cdef Training job
         cdef InputGradient it
-        self.start(&job, source, None, n)
-        job.n_samples, job.how.mode = n, INFERENCE
+        job = self.start(source, None, n)
+        job.how.mode = INFERENCE
         dx = Memory(n_panels(n_in) * self.panel)
         it.job, it.draw, it.input = &job, gradient.rows, plain_layer(0, n_in, IDENTITY)
         it.input.dz = dx.data

@@ -6,7 +6,7 @@
 
 cdef void update_share(Training* job, const Share* mine, const Update* rule, int stage) noexcept nogil:
     """This thread's share of every layer's blocks."""
-    cdef const real* x = job.x_panels
+    cdef const real* x = job.room.x
     cdef Work work = Work(stage, rule, mine.size, mine.how.panel, 1, mine.how.mode != TRAINING)
     cdef double clipped = 1
     cdef int l
@@ -113,7 +113,7 @@ cdef void train_thread(Training* job, int thread, int n_threads) noexcept nogil:
         stop = job.late
         total = 0
         for r in range(mine.size):
-            total += job.losses[r]
+            total += job.room.losses[r]
         if job.failed or updates and not isfinite(total):
             if thread == 0:
                 job.diverged = not job.failed
@@ -129,7 +129,7 @@ cdef void train_thread(Training* job, int thread, int n_threads) noexcept nogil:
             job.total_loss += total
             job.total_weight += weight
             for r in range(mine.size):
-                job.total_score += job.scores[r]
+                job.total_score += job.room.scores[r]
             job.step, job.n_updates = step, t
         barrier_wait(&job.barrier, n_threads)
         if watched:

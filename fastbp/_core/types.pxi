@@ -49,6 +49,10 @@ cdef extern from "team.h" nogil:
     void* aligned_malloc(size_t n_bytes)
     void aligned_release(void* p)
 
+# What a function for C returns; the numbers are the first of fastbp/include/fastbp.h.
+cdef enum:
+    NO_MEMORY = -1
+
 # Tile shapes and block sizes: a row of fastbp/_isa.py, given as macros.
 cdef extern from *:
     const int MR "FASTBP_MR"            # rows of a tile

@@ -4,15 +4,13 @@ cdef class Workspace(Parameters):
     """Room for a batch, made when the first comes and anew when a larger one does."""
     cdef Health health
     cdef Memory workspace, steepest
-    cdef Py_ssize_t capacity            # samples that there is room for
+    cdef Room room
     cdef Py_ssize_t panel               # reals in a panel of the last batch
-    cdef double* losses
-    cdef double* scores
     cdef double* norms
 
     def __dealloc__(self):
-        free(self.losses)
-        free(self.scores)
+        free(self.room.losses)
+        free(self.room.scores)
         free(self.norms)
         free(self.health.layers)
 
@@ -22,23 +20,24 @@ cdef class Workspace(Parameters):
         cdef real* at
         if self.transposed is None:
             self.make_transposed()
-        if batch_size <= self.capacity:
+        if batch_size <= self.room.capacity:
             return
-        self.workspace, self.capacity = None, 0
-        free(self.losses)
-        free(self.scores)
-        self.losses = <double*>malloc(batch_size * sizeof(double))
-        self.scores = <double*>malloc(batch_size * sizeof(double))
-        if self.losses == NULL or self.scores == NULL:
+        self.workspace, self.room.capacity = None, 0
+        free(self.room.losses)
+        free(self.room.scores)
+        self.room.losses = <double*>malloc(batch_size * sizeof(double))
+        self.room.scores = <double*>malloc(batch_size * sizeof(double))
+        if self.room.losses == NULL or self.room.scores == NULL:
             raise MemoryError(f"cannot allocate the losses of {batch_size:,} samples")
         total = n_panels(self.layers[0].n_in) * panel
         for l in range(self.net.n_layers):
             total += place_batch(&self.layers[l], panel, NULL)
         self.workspace = Memory(total)
-        at = self.workspace.data + n_panels(self.layers[0].n_in) * panel
+        self.room.x = self.workspace.data
+        at = self.room.x + n_panels(self.layers[0].n_in) * panel
         for l in range(self.net.n_layers):
             at += place_batch(&self.layers[l], panel, at)
-        self.capacity = batch_size
+        self.room.capacity = batch_size
 
     def not_finite(self, Py_ssize_t batch_size):
         """First layer with a number that is not finite in the last batch; -1 for its X, n_layers for the loss alone."""
