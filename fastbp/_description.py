@@ -35,7 +35,7 @@ class Model:
 
 def describe(net) -> tuple[dict[str, np.ndarray], dict]:
     """Tensors and configuration of a network, as they go into its file."""
-    tensors = {}
+    tensors: dict[str, np.ndarray] = {}
     for i, rows in enumerate(net._rows(net._stack.get_rows)):
         n = len(rows) - (1, 2, 4)[_n_norms(net.layers[i])]
         parts = [rows[:n], *rows[n:]]

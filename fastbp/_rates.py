@@ -1,26 +1,25 @@
 """A learning rate in any of its forms, a number, a schedule or a callable of the step: read, and made numbers for steps."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from fastbp import _validate
 from fastbp._settings import Settings
+from fastbp._typing import Array, Steps
 
 
 @dataclass(frozen=True)
 class Schedule(Settings):
-    """Base of all schedules. One of your own derives from it and defines `rates`.
+    """Base of all schedules. One of your own derives from it and defines `rates`."""
 
-    Attributes
-    ----------
-    monitor : str or None
-        Name of the list in the fit's `History` whose values it reads.
-    """
+    @property
+    def monitor(self) -> str | None:
+        """Name of the list in the fit's `fastbp.History` whose values it reads."""
+        return None
 
-    monitor = None
-
-    def rates(self, steps, total, values):
+    def rates(self, steps: Steps, total: int | None, values: Sequence[float]) -> Array:
         """The learning rate of each step.
 
         Parameters
@@ -37,6 +36,9 @@ class Schedule(Settings):
         ndarray (n,) of float64
         """
         raise NotImplementedError
+
+
+LearningRate = float | Schedule | Callable[[int], float]
 
 
 def read_learning_rate(name, value):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import reprlib
+from typing import Any
 
 from fastbp import _validate
 
@@ -9,10 +10,10 @@ from fastbp import _validate
 class Settings:
     """Base of the frozen dataclasses of settings. Their `__post_init__` checks every field, in one of these ways."""
 
-    def __init_subclass__(cls, **options):
+    def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "__repr__" not in cls.__dict__:
-            cls.__repr__ = Settings.__repr__        # a class that has one gets none from `dataclass`
+            cls.__repr__ = Settings.__repr__        # type: ignore[method-assign]  # who has one gets none from `dataclass`
 
     def __repr__(self):
         """As one would write it: what is at its default is left out."""

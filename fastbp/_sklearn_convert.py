@@ -4,8 +4,9 @@ import copy
 
 import numpy as np
 
-NAMES = {"sigmoid": "logistic"}
-OURS = ("network_", "validation_loss_curve_")       # what scikit-learn's have no room for
+OURS = ("network_", "history_", "validation_loss_curve_")       # what scikit-learn's have no room for
+CHOICES = {"activation": ("identity", "logistic", "tanh", "relu"), "learning_rate": ("constant", "invscaling", "adaptive"),
+           "warm_start": (False, True), "preset": (None,)}          #: what they have of a parameter that says more with us
 PRIVATE = ("_label_binarizer", "_no_improvement_count", "_random_state")
 
 
@@ -26,19 +27,19 @@ def to_sklearn(mlp, theirs):
     Raises
     ------
     ValueError
-        If scikit-learn has no such network: another activation, or another loss.
+        If scikit-learn has no such network: another activation, another loss, or what else it lacks.
     """
     params = mlp.get_params(deep=False)
-    if params["activation"] in NAMES:
-        params["activation"] = NAMES[params["activation"]]
+    if isinstance(params["activation"], str) and params["activation"] == "sigmoid":
+        params["activation"] = "logistic"
     new = theirs()
     known = new.get_params(deep=False)
-    choices = [("activation", ("identity", "logistic", "tanh", "relu"))]
-    if "loss" in params:
-        choices.append(("loss", ("squared_error", "poisson") if "loss" in known else ("squared_error",)))
-    for name, names in choices:
-        if not isinstance(params[name], str) or params[name] not in names:
-            raise ValueError(f"scikit-learn has no {name}={params[name]!r}; it has {', '.join(names)}")
+    losses = ("log_loss",) if mlp._splits_by_class else ("squared_error", "poisson") if "loss" in known else ("squared_error",)
+    for name, values in (CHOICES | {"loss": losses}).items():
+        if not isinstance(params[name], (str, bool, type(None))) or params[name] not in values:
+            raise ValueError(f"scikit-learn has no {name}={params[name]!r}; it has {', '.join(map(str, values))}")
+    if mlp._recipe is not None:
+        raise ValueError("scikit-learn has no such network: it was trained with preset='tabular'")
     new.set_params(**{name: value for name, value in params.items() if name in known})
     if hasattr(mlp, "coefs_"):
         _copy_state(mlp, new)

@@ -8,65 +8,26 @@ core an `l2` of each stretch of batches that weigh the same, which without sampl
 import math
 import time
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.exceptions import ConvergenceWarning
 
-from fastbp import _threads, fitting, training
-from fastbp.callbacks import says_stop
+from fastbp import _threads, fitting
+from fastbp._sklearn_rates import LATE, Rates, update_of
+from fastbp._sklearn_records import NOT_FINITE, Records, squares
+from fastbp._sklearn_sparse import rows_at_once, take
 from fastbp.errors import DivergenceError
-from fastbp.optimizers import SGD, Adam
-from fastbp.training import Data, Run, Team
-
-NOT_FINITE = ("Solver produced non-finite parameter weights. The input data may contain large values and need to be "
-              "preprocessed.")
-LATE = 2**40            # so many updates, and Adam's bias corrections are 1
+from fastbp.training import Run, Team
 
 
-class Rates:
-    """The learning rate of sgd or adam, which goes on from one `partial_fit` to the next."""
+class Standing(NamedTuple):
+    """Where a fit stood that ``warm_start="exact"`` goes on with."""
 
-    def __init__(self, mlp):
-        self.kind = "adam" if mlp.solver == "adam" else mlp.learning_rate
-        self.first = self.learning_rate = mlp.learning_rate_init
-        self.power, self.beta_1, self.beta_2 = mlp.power_t, mlp.beta_1, mlp.beta_2
-        self.t = 0                  # steps
-
-    def take(self, n):
-        """Rates of the next n steps. Adam's bias corrections are in them: so its epsilon is added to sqrt(v), as
-        scikit-learn does, and not to the corrected sqrt(v) of the paper's algorithm 1."""
-        t = np.arange(self.t + 1, self.t + n + 1, dtype=np.float64)
-        self.t += n
-        if self.kind != "adam":
-            return np.full(n, float(self.learning_rate))
-        rates = self.first * np.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
-        self.learning_rate = float(rates[-1])
-        return rates
-
-    def end_epoch(self, n_seen):
-        if self.kind == "invscaling":
-            self.learning_rate = float(self.first) / (n_seen + 1) ** self.power
-
-    def lower(self):
-        """Answers epochs without progress. Returns whether training should go on, at a lower rate."""
-        if self.kind != "adaptive" or self.learning_rate <= 1e-6:
-            return False
-        self.learning_rate /= 5
-        return True
-
-
-def update_of(mlp):
-    """The core's update rule, but for its penalty."""
-    if mlp.solver == "adam":
-        return Adam(beta1=mlp.beta_1, beta2=mlp.beta_2, eps=mlp.epsilon, clip_norm=mlp.clip_norm).update()
-    nesterov = bool(mlp.nesterovs_momentum and mlp.momentum > 0)
-    return SGD(momentum=mlp.momentum, nesterov=nesterov, clip_norm=mlp.clip_norm).update()
-
-
-def squares(net):
-    """|W|^2 over all layers."""
-    return sum(float(np.square(W, dtype=np.float64).sum()) for W in net.weights)
+    places: tuple               #: of the samples that are trained on, and of those held out, or None
+    order: np.ndarray           #: of the last epoch
+    parameters: tuple | None    #: weights and biases of the last epoch, where the estimator went back to the best ones
 
 
 class Epochs:
@@ -78,42 +39,49 @@ class Epochs:
     net : Network
     samples : Data
         X dense, or CSR.
-    rows : ndarray
-        Places of the samples to train on.
-    validation : (Data, targets) or None
+    places : (ndarray, ndarray or None)
+        Of the samples to train on, and of those held out of them.
+    validation : Validation or None
+    audience : Audience
     """
 
-    def __init__(self, mlp, net, samples, rows, validation):
-        self.mlp, self.net, self.samples, self.rows, self.validation = mlp, net, samples, rows, validation
-        n = len(rows)
+    def __init__(self, mlp, net, samples, places, validation, audience):
+        self.mlp, self.net, self.samples, self.places, self.audience = mlp, net, samples, places, audience
+        self.rows, self.validation = places[0], validation
+        n = len(self.rows)
         if mlp.batch_size != "auto" and mlp.batch_size > n:
             warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=6)
         self.batch_size = min(200 if mlp.batch_size == "auto" else mlp.batch_size, n)
+        self.starts = np.arange(0, n, self.batch_size)
+        self.sizes = np.diff(self.starts, append=n)
+        self.stretches = self._stretches(self.sizes)            # with sample weights, anew in each epoch
         flops = net._flops(self.batch_size, training=True)
         self.team = Team(*_threads.team_sizes(mlp._n_threads(), flops, net._openmp_limit()))
         self.deadline = math.inf if mlp.max_time is None else time.monotonic() + mlp.max_time
         self.update, self.order, self.squares = update_of(mlp), np.arange(n), squares(net)
 
-    def run(self, max_iter, incremental):
-        """Up to so many epochs; one, if incremental, with what the optimizer remembers."""
-        mlp = self.mlp
-        mlp.n_iter_ = 0
-        self._open_records()
+    def run(self, goes_on, incremental):
+        """Up to `max_iter` epochs, or one; `goes_on` and `incremental` ones with what the optimizer remembers."""
+        mlp, audience = self.mlp, self.audience
+        if not goes_on:
+            mlp.n_iter_ = 0
+        self._open_scores()
         with self.net._exclusive(training=True):
-            if not incremental or getattr(mlp, "_optimizer", None) is None:
-                mlp._optimizer = Rates(mlp)
-                fitting.start(self.net, None, self.update, None)
-                self.net._stack.n_updates = LATE
+            self._take_over(goes_on, incremental)
             try:
-                self._epochs(1 if incremental else max_iter, incremental)
-            except KeyboardInterrupt:
-                warnings.warn("Training interrupted by user.", stacklevel=6)
-            except DivergenceError as error:
-                self._give_up(error)
-            if mlp.early_stopping:
-                self.net.set_parameters(*mlp._best)
+                audience.begin(self.net, mlp.history_)
+                try:
+                    self._epochs(1 if incremental else mlp.max_iter, incremental)
+                except KeyboardInterrupt:
+                    warnings.warn("Training interrupted by user.", stacklevel=6)
+                except DivergenceError as error:
+                    self._give_up(error)
+                self._leave()
+                audience.finish()
+            finally:
+                audience.close()
 
-    def _open_records(self):
+    def _open_scores(self):
         """What an earlier fit of another kind did not keep."""
         mlp = self.mlp
         if mlp.early_stopping and getattr(mlp, "validation_scores_", None) is None:
@@ -121,14 +89,45 @@ class Epochs:
             mlp._best = [mlp.coefs_, mlp.intercepts_]
         elif not mlp.early_stopping and mlp.best_loss_ is None:
             mlp.validation_scores_, mlp.best_validation_score_, mlp.best_loss_ = None, None, math.inf
-        if self.validation is not None and mlp.validation_loss_curve_ is None:
-            mlp.validation_loss_curve_ = []
+
+    def _take_over(self, goes_on, incremental):
+        """Starts with the optimizer, or goes on from where it stood."""
+        mlp = self.mlp
+        keeps = (goes_on or incremental) and mlp._optimizer is not None
+        if not keeps:
+            mlp._optimizer = Rates(mlp)
+            fitting.start(self.net, None, self.update, None)
+            self.net._stack.n_updates = LATE
+        elif goes_on and mlp._standing is not None:
+            self._stand(mlp._standing)
+        epochs = 1 if incremental else mlp.max_iter
+        self.records = Records(mlp, self.net, self.samples.y[self.rows], self.validation, self.team.best, epochs, keeps)
+        rates = mlp._optimizer
+        rates.total = None if incremental else mlp.history_.epochs * len(self.starts)
+        if (rates.monitor or "").startswith("val_") and self.validation is None:
+            raise ValueError(f"{type(rates.schedule).__name__} watches {rates.monitor} and needs early_stopping=True, or X_val "
+                             "and y_val")
+
+    def _stand(self, standing):
+        self.order = standing.order
+        best = [array for arrays in self.mlp._best for array in arrays]
+        if standing.parameters is not None and all(map(np.array_equal, best, [*self.net.weights, *self.net.biases])):
+            self.net.set_parameters(*standing.parameters)
+            self.squares = squares(self.net)
+
+    def _leave(self):
+        """Goes back to the best parameters, and notes where the fit stood."""
+        mlp, last = self.mlp, None
+        if mlp.early_stopping:
+            last = self.net.weights, self.net.biases
+            self.net.set_parameters(*mlp._best)
+        mlp._standing = Standing(self.places, self.order, last) if mlp.warm_start == "exact" else None
 
     def _epochs(self, n, incremental):
         for _ in range(n):
             if self._epoch():
                 return
-        if not incremental:
+        if not incremental and self.mlp._optimizer.schedule is None:        # a schedule is meant for all of them
             warnings.warn(f"Stochastic Optimizer: Maximum iterations ({n}) reached and the optimization hasn't converged yet.",
                           ConvergenceWarning, stacklevel=7)
 
@@ -146,81 +145,80 @@ class Epochs:
     def _epoch(self):
         """One pass over the samples. Returns whether it is the last."""
         mlp = self.mlp
+        self.audience.begin_epoch()
         if mlp.shuffle:
             places = np.arange(len(self.order))
             mlp._random_state.shuffle(places)
             self.order = self.order[places]
-        mlp.loss_, n_seen, is_late = self._steps()
+        is_late = self._steps()
         mlp.n_iter_ += 1
-        mlp.t_ += n_seen
         mlp.loss_curve_.append(mlp.loss_)
         self._say(f"Iteration {mlp.n_iter_}, loss = {mlp.loss_:.8f}")
-        if self.validation is not None:
-            self._validate()
+        if mlp.early_stopping:
+            score = self.validation.score()
+            mlp.validation_scores_.append(score)
+            self._say(f"Validation score: {score:f}")
         has_stalled = self._has_stalled()
         mlp._optimizer.end_epoch(mlp.t_)
-        return any([self._is_over(has_stalled), stops(mlp), is_late])
+        return any([self._is_over(has_stalled), self.audience.end_epoch(), is_late])
 
     # Steps -----------------------------------------------------------------------------------------------------------
 
     def _steps(self):
-        """The steps of an epoch. Returns the mean loss, the samples that were seen, and whether time is up."""
-        mlp, order = self.mlp, self.rows[self.order]
-        starts = np.arange(0, len(order), self.batch_size)
-        sizes = np.diff(starts, append=len(order))
-        weights = sizes.astype(float) if self.samples.weights is None else np.add.reduceat(self.samples.weights[order], starts)
-        first_step, rates = mlp._optimizer.t, mlp._optimizer.take(len(starts))
-        loss, done, is_late = 0.0, 0, False
-        for first, last in self._stretches(sizes, weights):
-            data, rows = self._dense(order[starts[first]:starts[first] + sizes[first:last].sum()])
+        """The steps of an epoch, and its records. Returns whether time is up, or a callback wants an end."""
+        mlp, order, starts = self.mlp, self.rows[self.order], self.starts
+        started = time.perf_counter()
+        weights, stretches = self.sizes, self.stretches
+        if self.samples.weights is not None:
+            weights = np.add.reduceat(self.samples.weights[order], starts)
+            stretches = self._stretches(weights)
+        first_step, rates = mlp._optimizer.t, mlp._optimizer.take(len(starts), mlp.history_)
+        loss, done, totals, is_late = 0.0, 0, np.zeros(3), False
+        for first, last in stretches:
+            data, rows = take(self.samples, order[first * self.batch_size:last * self.batch_size])
             update = self.update | {"l2": float(mlp.alpha / weights[first]) if weights[first] > 0 else 0.0}
             run = Run(self.net._stack, data, rows, self.batch_size, update, rates[first:last],
-                      self.net._key(first_step + int(first)), self.team, mlp.n_iter_, int(first), False)
+                      self.net._key(first_step + first), self.team, mlp.n_iter_, first, False)
             run.mark()
-            is_late = run.advance(run.n_steps, lambda: time.monotonic() >= self.deadline)
+            is_late = run.advance(run.n_steps, lambda run=run: self._is_late(run))
             if run.totals[2] > 0:
                 loss += run.n_samples_done * mlp._reported(run.totals[0] / run.totals[2], data, rows[:run.n_samples_done])
-            done += run.n_samples_done
+            done, totals = done + run.n_samples_done, totals + run.totals
             if is_late:
-                mlp._optimizer.t = first_step + int(first) + run.step
+                mlp._optimizer.t = first_step + first + run.step
                 break
-        return (loss + self._penalty(sizes, weights)) / done, done, is_late
+        mlp.t_ += done
+        mlp.loss_ = (loss + self._penalty(weights)) / done
+        self.records.add(totals, done, mlp._optimizer.learning_rate, time.perf_counter() - started)
+        return is_late
 
-    def _stretches(self, sizes, weights):
-        """Neighbouring batches that are equal in size and weight, as pairs (first, last)."""
-        is_new = (np.diff(sizes) != 0) | (np.diff(weights) != 0) | issparse(self.samples.X)
-        edges = [0, *(np.flatnonzero(is_new) + 1).tolist(), len(sizes)]
+    def _stretches(self, weights):
+        """Neighbouring batches that are equal in size and weight, as pairs (first, last); of a sparse X not too many."""
+        is_new = (np.diff(self.sizes) != 0) | (np.diff(weights) != 0)
+        edges = {0, len(weights), *(np.flatnonzero(is_new) + 1).tolist()}
+        if issparse(self.samples.X):
+            edges |= set(range(0, len(weights), max(1, rows_at_once(self.samples.X) // self.batch_size)))
+        edges = sorted(edges)
         return list(zip(edges, edges[1:]))
 
-    def _dense(self, rows):
-        """Data, and places in it: a sparse X is made dense batch by batch."""
-        X, y, weights = self.samples
-        if not issparse(X):
-            return self.samples, rows
-        data = Data(X[rows].toarray(), y[rows], None if weights is None else weights[rows])
-        return data, np.arange(len(rows))
+    def _is_late(self, run):
+        wants_end = self.audience.tick(len(self.records.history.loss) + (run.first_step + run.step) / len(self.starts))
+        return wants_end or time.monotonic() >= self.deadline
 
-    def _penalty(self, sizes, weights):
+    def _penalty(self, weights):
         """Sum over the samples of their batch's penalty, by |W|^2 at both ends of the epoch: linear in between."""
         if self.mlp.alpha == 0:
             return 0.0
         before, self.squares = self.squares, squares(self.net)
-        norms = before + (self.squares - before) * np.arange(len(sizes)) / len(sizes)
-        shares = np.divide(sizes, weights, out=np.zeros(len(sizes)), where=weights > 0)
-        return self.mlp.alpha / 2 * float((shares * norms).sum())
+        n = len(weights)
+        if weights is self.sizes:
+            norms = n * before + (self.squares - before) * (n - 1) / 2
+        else:
+            shares = np.divide(self.sizes, weights, out=np.zeros(n), where=weights > 0)
+            norms = float((shares * (before + (self.squares - before) * np.arange(n) / n)).sum())
+        return self.mlp.alpha / 2 * norms
 
     # Between epochs --------------------------------------------------------------------------------------------------
-
-    def _validate(self):
-        mlp, net, (data, targets) = self.mlp, self.net, self.validation
-        X = data.X.toarray() if issparse(data.X) else data.X
-        threads = net._inference_threads(X, mlp._n_threads())
-        loss, _, weight = training.evaluate(net._stack, data._replace(X=X), net._flops(1), threads)
-        mlp.validation_loss_curve_.append(mlp._reported(loss / weight, data, slice(None)))
-        if mlp.early_stopping:
-            score = mlp._score(net.forward(X, n_threads=mlp._n_threads()), targets, data.weights)
-            mlp.validation_scores_.append(score)
-            self._say(f"Validation score: {score:f}")
 
     def _has_stalled(self):
         """Counts the epochs without progress, and keeps the best."""
@@ -253,10 +251,3 @@ class Epochs:
     def _say(self, line):
         if self.mlp.verbose:
             print(line)
-
-
-def stops(mlp):
-    """Whether one of the user's callbacks ends the fit; each sees the parameters of now."""
-    if mlp.callbacks:
-        mlp._take_parameters()
-    return any([says_stop(callback(mlp)) for callback in mlp.callbacks])

@@ -4,6 +4,8 @@ import numpy as np
 
 from fastbp import _validate
 
+ALL = slice(None)       # of the rows
+
 
 def find_classes(y, loss, n_out, name="y"):
     """The classes that labels y stand for, sorted; None where targets are no labels.
@@ -91,7 +93,7 @@ def _refuse_rows(name, values, bad, wanted):
         raise ValueError(f"{name} must {wanted}; row {row} is {values[row].tolist()}")
 
 
-def weights_of(sample_weight, class_weight, y, classes, loss, name="sample_weight"):
+def weights_of(sample_weight, class_weight, y, classes, loss, name="sample_weight", rows=ALL):
     """What each sample counts.
 
     Parameters
@@ -108,6 +110,8 @@ def weights_of(sample_weight, class_weight, y, classes, loss, name="sample_weigh
         A Python function returns the mean loss of a batch, which cannot be weighted afterwards.
     name : str, default "sample_weight"
         For messages; another one means that these are not all samples.
+    rows : ndarray, optional
+        Places of the samples that are trained on; "balanced" counts these.
 
     Returns
     -------
@@ -123,8 +127,8 @@ def weights_of(sample_weight, class_weight, y, classes, loss, name="sample_weigh
         if classes is None:
             raise ValueError("class_weight must be None where y is no labels, one a sample")
         places = y.reshape(len(y)).astype(np.int64)
-        weights = weights * _class_weights(class_weight, places, classes)[places]
-    if len(y) and name == "sample_weight" and not weights.any():
+        weights = weights * _class_weights(class_weight, places[rows], classes)[places]
+    if len(y) and name == "sample_weight" and not weights[rows].any():
         raise ValueError("sample_weight and class_weight must leave a sample that counts more than 0")
     return weights
 

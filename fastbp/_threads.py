@@ -13,6 +13,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 # The two barriers of a step cost about 4 us and a core does about 100 GFLOP/s: with 4 MFLOP (40 us) for every
 # thread, the barriers stay near 10 % of a step.
@@ -97,8 +98,8 @@ def limit(openmp_max: int | None = None) -> int:
     The smallest of affinity, CPU quota (rounded up), OMP_NUM_THREADS and `openmp_max`. A number given to
     `set_num_threads` replaces affinity and quota, be it smaller or larger; the other two still hold.
     """
-    cpus = _affinity()
-    threads = min(cpus, _quota(default=cpus)) if _process_cap is None else _process_cap
+    cpus, cap = _affinity(), _process_cap  # read once: another thread may set it meanwhile
+    threads = min(cpus, _quota(default=cpus)) if cap is None else cap
     threads = min(threads, _omp_num_threads(default=threads))
     if openmp_max is not None and openmp_max < cpus:
         threads = min(threads, openmp_max)
@@ -220,8 +221,9 @@ def _quota(default: int) -> int:
     if now >= _quota_until:
         quota = cgroup_quota()
         _quota_threads = None if quota is None else math.ceil(quota)
-        _quota_until = now + _QUOTA_SECONDS
-    return default if _quota_threads is None else _quota_threads
+        _quota_until = now + _QUOTA_SECONDS  # last, so that no other thread takes the old number for a new one
+    threads = _quota_threads  # read once, likewise
+    return default if threads is None else threads
 
 
 def _affinity() -> int:
@@ -240,7 +242,7 @@ def _omp_num_threads(default: int) -> int:
     return numbers[0] if min(numbers) >= 1 else default
 
 
-def _positive_int(name: str, value: object) -> int:
+def _positive_int(name: str, value: Any) -> int:
     try:
         number = None if isinstance(value, bool) else operator.index(value)
     except TypeError:

@@ -1,13 +1,11 @@
 """What all update rules have in common: learning rate, penalties, clipping, averaging."""
 
-from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
+from typing import Any
 
 from fastbp._dispatch import core
-from fastbp._rates import Schedule, read_learning_rate
+from fastbp._rates import LearningRate, read_learning_rate
 from fastbp._settings import Settings
-
-LearningRate = float | Schedule | Callable[[int], float]
 
 SMALLEST_EPS = 1e-30        # which float32 can tell from 0
 
@@ -37,6 +35,7 @@ class Optimizer(Settings):
     average : float or "polyak", optional
         Also keep an average of the parameters over the updates: exponential with this decay, in [0, 1), which starts lower,
         as min(average, (1 + t) / (10 + t)); or with "polyak" the plain mean (Polyak and Juditsky 1992).
+        It is taken before a layer's ``max_norm`` limits the weights.
 
     Raises
     ------
@@ -63,7 +62,7 @@ class Optimizer(Settings):
         if self.average != "polyak":
             self._numbers_or_none("average", at_least=0, below=1)
 
-    def update(self):
+    def update(self) -> dict[str, Any]:
         """The core's `Update` struct. A learning rate that is no number stands there as 0: each step brings its own."""
         rule, settings = self._rule()
         return {

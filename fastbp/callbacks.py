@@ -1,17 +1,25 @@
-"""Callbacks: what is called while a network trains, as `callback(net, history)`; one that returns True ends the fit.
+"""Callbacks: what is called while a network trains, as ``callback(net, history)``; one that returns True ends the fit.
 
-Any callable will do: it is called after every epoch, or after every so many steps if it has an attribute `every`, an
-integer. What else it may have, all optional: `begin(net, history)` before the first step, `tick(progress)` some twenty
-times a second with the epochs done so far (True ends the fit), `finish(net, history)` after a fit that was not broken off,
-`close()` after every fit; `get_state()` and `set_state(state)`, a dict of JSON's values and arrays, for checkpoints.
+Any callable will do: it is called after every epoch, or after every so many steps if it has an attribute ``every``, an
+integer. What else it may have, all optional: ``begin(net, history)`` before the first step, ``tick(progress)`` some twenty
+times a second with the epochs done so far (True ends the fit), ``finish(net, history)`` after a fit that was not broken off,
+``close()`` after every fit; ``get_state()`` and ``set_state(state)``, a dict of JSON's values and arrays, for checkpoints.
 """
 
 import math
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastbp import _validate
+from fastbp.history import History
+
+if TYPE_CHECKING:
+    from fastbp.network import Network
+
+Callback = Callable[["Network", History], object]
 
 MONITORS = ("val_loss", "val_metric", "loss", "metric")
 
@@ -44,10 +52,14 @@ class EarlyStopping:
     Raises
     ------
     TypeError, ValueError
-        If a setting is not as described; `fit` raises ValueError if a "val_" monitor finds no validation data.
+        If a setting is not as described; `fit` raises ValueError if a ``"val_..."`` monitor finds no validation data.
     """
 
-    def __init__(self, monitor="val_loss", patience=10, min_delta=0.0, mode="auto", target=None, restore_best=True):
+    best: float | None
+    best_epoch: int | None
+
+    def __init__(self, monitor: str | Callable[["Network"], float] = "val_loss", patience: int = 10, min_delta: float = 0.0,
+                 mode: str = "auto", target: float | None = None, restore_best: bool = True) -> None:
         if not callable(monitor):
             _validate.one_of("monitor", monitor, MONITORS)
         _validate.one_of("mode", mode, ("auto", "min", "max"))
@@ -64,12 +76,12 @@ class EarlyStopping:
         self.best = self.best_epoch = self._parameters = None
         self._waited = 0
 
-    def begin(self, net, history):
+    def begin(self, net: "Network", history: History) -> None:
         self._forget()
         if isinstance(self.monitor, str) and self.monitor.startswith("val_") and not history.is_validated:
             raise ValueError(f"EarlyStopping(monitor={self.monitor!r}) needs validation_data; or watch 'loss' or 'metric'")
 
-    def __call__(self, net, history):
+    def __call__(self, net: "Network", history: History) -> bool:
         value = float(self.monitor(net) if callable(self.monitor) else getattr(history, self.monitor)[-1])
         if self.best is None or self._gain(value, self.best) > self.min_delta:
             if not math.isnan(value):
@@ -84,14 +96,14 @@ class EarlyStopping:
         smaller_is_better = self.mode == "min" or self.mode == "auto" and self.monitor.endswith("loss")
         return other - value if smaller_is_better else value - other
 
-    def finish(self, net, history):
+    def finish(self, net: "Network", history: History) -> None:
         if self._parameters is not None:
             net.set_parameters(**self._parameters)
 
-    def get_state(self):
+    def get_state(self) -> dict[str, Any]:
         return {"best": self.best, "best_epoch": self.best_epoch, "waited": self._waited, "parameters": self._parameters}
 
-    def set_state(self, state):
+    def set_state(self, state: dict[str, Any]) -> None:
         self.best, self.best_epoch, self._waited = state["best"], state["best_epoch"], state["waited"]
         self._parameters = state["parameters"]
 
@@ -110,17 +122,17 @@ class TimeLimit:
 
     suspends = True
 
-    def __init__(self, seconds):
+    def __init__(self, seconds: float) -> None:
         self.seconds = _validate.number("seconds", seconds, above=0)
         self._deadline = math.inf
 
-    def begin(self, net, history):
+    def begin(self, net: "Network", history: History) -> None:
         self._deadline = time.monotonic() + self.seconds
 
-    def tick(self, progress):
+    def tick(self, progress: float) -> bool:
         return time.monotonic() >= self._deadline
 
-    def __call__(self, net, history):
+    def __call__(self, net: "Network", history: History) -> bool:
         return self.tick(history.n_epochs)
 
 

@@ -8,9 +8,11 @@ import contextlib
 import os
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 from fastbp import _validate, persistence
 from fastbp._files import remove_temporaries
+from fastbp._typing import Path
 from fastbp.errors import FormatError
 
 PREVIOUS = ".previous"
@@ -43,26 +45,26 @@ class Checkpoint:
         net.fit(X, y, epochs=100, callbacks=[fastbp.Checkpoint("run.safetensors", every=1000)], resume="run.safetensors")
     """
 
-    def __init__(self, path, every="epoch"):
+    def __init__(self, path: Path, every: int | str = "epoch") -> None:
         self.path = _validate.path("path", path)
         self.every = every if isinstance(every, str) and every == "epoch" else _validate.positive_int("every", every)
-        self._keep = None
+        self._keep: str | None = None
 
-    def begin(self, resumed):
+    def begin(self, resumed: "Saved | None") -> None:
         """A fit starts, from a `Saved` or, with None, from nothing."""
         self.path = os.path.realpath(self.path)
         if not os.path.isdir(os.path.dirname(self.path)):
             raise FileNotFoundError(f"Checkpoint: there is no directory {os.path.dirname(self.path)!r}")
         remove_temporaries(self.path)
         previous = self.path + PREVIOUS
-        goes_on = resumed is not None and resumed.path in (self.path, previous)
-        if not goes_on:
+        good = None if resumed is None else resumed.path
+        if good not in (self.path, previous):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(previous)                     # of another fit
         # The previous generation is the next to go, unless it is the one that was good.
-        self._keep = previous if goes_on and resumed.path == self.path else None
+        self._keep = previous if good == self.path else None
 
-    def write(self, tensors, config):
+    def write(self, tensors: dict[str, Any], config: dict[str, Any]) -> None:
         """Write the next generation."""
         persistence.write(self.path, tensors, config, keep=self._keep)
         self._keep = self.path + PREVIOUS
@@ -73,8 +75,8 @@ class Saved:
     """A checkpoint that has been read."""
 
     path: str
-    tensors: dict
-    config: dict
+    tensors: dict[str, Any]
+    config: dict[str, Any]
 
 
 def read(path):
@@ -106,7 +108,7 @@ def read(path):
         if "training" not in saved.config:
             raise FormatError(f"{generation!r}: a model, but no checkpoint of a fit; read it with fastbp.load")
         if damage is not None:
-            warnings.warn(f"{damage}; going on from the generation before it, {generation!r}", UserWarning, stacklevel=3)
+            warnings.warn(f"{damage}; going on from the generation before it, {generation!r}", UserWarning, stacklevel=4)
         return saved
     if damage is not None:
         raise damage

@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 
-from fastbp import _threads, resuming
+from fastbp import _threads, checkpoint, resuming
 from fastbp._dispatch import ISA
 from fastbp._rates import Schedule, monitor_of, rates_of
 from fastbp.callbacks import call_each, is_due, says_stop, steps_between
@@ -18,6 +18,7 @@ from fastbp.full_batch import FullBatch
 from fastbp.history import History
 from fastbp.lbfgs import LBFGS
 from fastbp.optimizers import SGD, read_optimizer
+from fastbp.plan import read_plan, read_source, read_validation
 from fastbp.sources import Spread, WholeSpread
 from fastbp.training import Run, Team, order_of
 
@@ -41,14 +42,14 @@ class Fit:
     def __init__(self, net, plan, source, classes, validation, saved):
         self.net, self.plan, self.source, self.classes, self.validation, self.saved = (
             net, plan, source, classes, validation, saved)
-        self.stack, n_first = net._stack, len(source.first.X)
+        self.stack, n_first = net._stack, len(source.first.X) if source.is_stream else source.n_samples
         self.batch_size = plan.batch_size if source.is_stream else min(plan.batch_size, n_first)
         flops = net._flops(min(self.batch_size, n_first), training=True)
         self.team = Team(*_threads.team_sizes(plan.n_threads, flops, net._openmp_limit()))
         self.history = History(net.metric_name, 0 if source.is_stream else n_first, self.team.best, ISA,
                                net._flops(1, training=True), plan.epochs, validation is not None, net.activations)
         self.scores = None if validation is None else net._scorer(validation, plan.n_threads)
-        self.spread = WholeSpread(source.first.y) if net.metric_name == "r2" and not source.is_stream else None
+        self.spread = self._whole_spread() if net.metric_name == "r2" and not source.is_stream else None
         self.totals = np.zeros(3)                       # of the epoch: sums of losses, scores and weights
         self.full_batch = self._full_batch() if isinstance(plan.optimizer, LBFGS) else None
         self.update = SGD().update() if self.full_batch else plan.optimizer.update()
@@ -57,6 +58,7 @@ class Fit:
         self.n_samples = 0                              # before that chunk, of the epoch
         self.seconds, self.learning_rate = 0.0, math.nan        # of the epoch; of its last step
         self.stopped = self.ended = False               # by a callback; so that resuming would not go on either
+        self.look = lambda: None                        # called between two slices, also of the validation; may raise
         self._check_rates()
         self.stateful = [callback for callback in plan.callbacks if hasattr(callback, "get_state")]
         self.identity = resuming.identity(self) if plan.checkpoints or saved else None
@@ -68,6 +70,10 @@ class Fit:
         net = self.net
         return FullBatch(self.stack, net._new_stack(), net._specs, self.source.first, self.plan.optimizer, net._flops(1),
                          self.team, self.totals)
+
+    def _whole_spread(self):
+        y, rows = self.source.first.y, self.source.rows
+        return WholeSpread(y if rows is None else y[rows])
 
     # The whole -------------------------------------------------------------------------------------------------------
 
@@ -139,7 +145,7 @@ class Fit:
         if self.plan.health:
             history.health.append(self.stack.take_health())
         if self.scores is not None:
-            loss, metric = self.scores()
+            loss, metric = self.scores(self.look)
             history.val_loss.append(loss)
             history.val_metric.append(metric)
 
@@ -168,17 +174,18 @@ class Fit:
         if run.step == run.n_steps:
             self.chunk, self.step = self.chunk + 1, 0
             self.n_steps, self.first_step = self.n_steps + run.n_steps, self.first_step + run.n_steps
-            self.n_samples += len(data.X)
+            self.n_samples += run.n_samples_done
         return run
 
     def _run_over(self, data):
         if self.full_batch is not None:
             self.full_batch.begin(self.net.n_epochs, self.step)
             return self.full_batch
-        net, n_samples = self.net, len(data.X)
+        net, rows = self.net, self.source.rows
         numbers = (net.n_epochs, self.chunk) if self.source.is_stream else (net.n_epochs,)
-        run = Run(self.stack, data, order_of(n_samples, self.plan.shuffle, net.seed, *numbers), self.batch_size, self.update,
-                  self._rates(-(-n_samples // self.batch_size)), net._key(*numbers), self.team, net.n_epochs, self.first_step,
+        order = order_of(len(data.X if rows is None else rows), self.plan.shuffle, net.seed, *numbers)
+        run = Run(self.stack, data, order if rows is None else rows[order], self.batch_size, self.update,
+                  self._rates(-(-len(order) // self.batch_size)), net._key(*numbers), self.team, net.n_epochs, self.first_step,
                   not self.source.is_stream, self.step, self.totals)
         with net._training_parameters():
             run.mark()
@@ -219,6 +226,7 @@ class Fit:
             self.stopped = self.ended = True
 
     def _tick(self, run):
+        self.look()
         progress = self.epoch if self.source.is_stream else self.epoch + run.step / run.n_steps
         self._heed(call_each(self.plan.callbacks, "tick", progress))
         return self.stopped
@@ -243,6 +251,16 @@ class Fit:
             tensors, config = resuming.collect(self)
             for checkpoint in checkpoints:
                 checkpoint.write(tensors, config)
+
+
+def read(net, X, y, epochs, batch_size, optimizer, shuffle, validation_data, callbacks, n_threads, verbose, sample_weight,
+         class_weight, classes, health, resume, rows):
+    """The `Fit` of arguments of `Network.fit`, all of them checked; nothing has changed yet."""
+    plan = read_plan(net, epochs, batch_size, optimizer, shuffle, callbacks, n_threads, verbose, health)
+    saved = None if resume is None else checkpoint.read(resume)
+    source, classes = read_source(net, plan, X, y, sample_weight, class_weight, classes, rows)
+    validation = read_validation(net, validation_data, classes)
+    return Fit(net, plan, source, classes, validation, saved)
 
 
 def start(net, optimizer, update, classes):

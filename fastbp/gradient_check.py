@@ -6,10 +6,15 @@ are off, as in `Network.loss_and_gradient`.
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastbp import _validate, gradients
+from fastbp._typing import ArrayLike
+
+if TYPE_CHECKING:
+    from fastbp.network import Network
 
 #: Of a difference, relative to max(1, |w|). The cube root of the rounding unit balances the error h^2 f''' / 6 against
 #: rounding. Where the loss has a kink within reach (relu at 0, an absolute error at 0) a smaller step may not reach it.
@@ -32,7 +37,7 @@ TINY = np.finfo(np.float64).tiny
 class Entry:
     """One parameter and its derivative, found in two ways."""
 
-    index: tuple        #: its place in the block
+    index: tuple[int, ...]  #: its place in the block
     backward: float     #: by backpropagation
     numeric: float      #: by a difference of losses
     error: float        #: |backward - numeric| over the larger of the two; of tiny ones, over what rounding lets be told
@@ -46,15 +51,15 @@ class Block:
     layer: int          #: counted from 0
     name: str           #: "W", "b" or "gain"
     size: int           #: entries that the block has
-    entries: tuple      #: of `Entry`
+    entries: tuple[Entry, ...]
 
     @property
-    def worst(self):
+    def worst(self) -> Entry:
         """The entry with the largest error."""
         return max(self.entries, key=lambda entry: entry.error)
 
     @property
-    def n_kinks(self):
+    def n_kinks(self) -> int:
         return sum(entry.kink for entry in self.entries)
 
 
@@ -73,16 +78,16 @@ class GradientCheck:
     loss, tolerance : float
     """
 
-    blocks: tuple
+    blocks: tuple[Block, ...]
     loss: float
     tolerance: float
 
     @property
-    def worst(self):
+    def worst(self) -> Block:
         return max(self.blocks, key=lambda block: block.worst.error)
 
     @property
-    def ok(self):
+    def ok(self) -> bool:
         return self.worst.worst.error <= self.tolerance
 
     def __str__(self):
@@ -99,7 +104,8 @@ class GradientCheck:
         return "\n".join(lines)
 
 
-def check_gradient(net, X, y, *, sample_weight=None, max_entries=40, tolerance=TOLERANCE, seed=0):
+def check_gradient(net: "Network", X: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None, max_entries: int = 40,
+                   tolerance: float = TOLERANCE, seed: int = 0) -> GradientCheck:
     """Compare the gradient by backpropagation with differences of the loss.
 
     Everything happens in float64 on a copy of the network, which itself stays as it is. A small block of parameters is

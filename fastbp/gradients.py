@@ -6,10 +6,12 @@ from fastbp import _threads, _validate, training
 from fastbp._dispatch import core
 
 
-def input_gradient(net, X, y, n_threads=None):
+def input_gradient(net, X, y, n_threads=None, out=None):
     """Gradient of each sample's loss in that sample, (n_samples, n_in); see `Network.input_gradient`."""
     X, y, _ = net._read_data(X, y)
-    raw, dX = net.forward(X, n_threads=n_threads), np.empty((len(X), net.sizes[0]), net.dtype)
+    dX = _validate.output("out", out, (len(X), net.sizes[0]), net.dtype)
+    _validate.apart(out=dX, X=X)
+    raw = net.forward(X, n_threads=n_threads)
     losses, scores, draw = np.empty(len(X)), np.empty(len(X)), np.empty_like(raw)
     core(net.dtype.name).loss_forward_backward(net._loss.spec(net.sizes[-1]), raw, y, losses, scores, draw)
     with net._exclusive():
@@ -17,11 +19,12 @@ def input_gradient(net, X, y, n_threads=None):
     return dX
 
 
-def jacobian(net, X, n_threads=None):
+def jacobian(net, X, n_threads=None, out=None):
     """d raw / d X, (n_samples, n_out, n_in); see `Network.jacobian`."""
     X = _validate.rows("X", X, net.sizes[0], net.dtype)
     n, n_out = len(X), net.sizes[-1]
-    result, dX = np.empty((n, n_out, net.sizes[0]), net.dtype), np.empty((n, net.sizes[0]), net.dtype)
+    result, dX = _validate.output("out", out, (n, n_out, net.sizes[0]), net.dtype), np.empty((n, net.sizes[0]), net.dtype)
+    _validate.apart(out=result, X=X)
     with net._exclusive():
         for output in range(n_out):
             draw = np.zeros((n, n_out), net.dtype)

@@ -51,7 +51,7 @@ class Finding:
     kind: str           #: a key of ``JUDGES``
     layer: int          #: where it is worst, counted from 0
     evidence: str       #: the figures behind it
-    remedies: tuple     #: what to try, the likeliest first
+    remedies: tuple[str, ...]     #: what to try, the likeliest first
 
 
 @dataclass(frozen=True)
@@ -75,16 +75,16 @@ class Verdict:
     epoch: int
     kind: str
     evidence: str
-    findings: tuple = ()
-    past: tuple = field(default=(), repr=False)
+    findings: tuple[Finding, ...] = ()
+    past: tuple[str, ...] = field(default=(), repr=False)
 
     @property
-    def remedies(self):
+    def remedies(self) -> tuple[str, ...]:
         """What to try, each once, the likeliest first."""
         return tuple(dict.fromkeys(remedy for finding in self.findings for remedy in finding.remedies))
 
     @property
-    def before(self):
+    def before(self) -> str:
         """The epochs before in words, if they were otherwise; else empty."""
         return "before: " + ", ".join(_stretches(self.past)) if set(self.past) - {self.kind} else ""
 
@@ -110,7 +110,7 @@ def verdict(health, activations, losses=None, epoch=-1, diverged=None):
     epoch : int, default -1
         Counted from 0, or from the end.
     diverged : dict, optional
-        ``History.diverged``: the fit broke off with this `DivergenceError`, which is then what its end amounts to.
+        ``History.diverged``: the fit broke off with this `fastbp.DivergenceError`, which is then what its end amounts to.
 
     Returns
     -------

@@ -1,6 +1,12 @@
 """What a fit did: one entry an epoch, and the totals."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fastbp._typing import Doubles
+
+if TYPE_CHECKING:
+    from fastbp.health import Verdict
 
 
 @dataclass
@@ -11,42 +17,43 @@ class History:
     they were trained on, before their update. All lists have an entry an epoch.
     """
 
-    metric_name: str                                    #: "accuracy", "r2", or "loss" for a loss of the user's own
-    n_samples: int                                      #: samples of an epoch; of a stream, of the last one
-    n_threads: int                                      #: threads of a step, those that were quickest
-    isa: str                                            #: ISA row of the core
-    flops_per_sample: int                               #: 2 a weight for each of forward, dW and, but for the first layer, dX
-    epochs: int = 0                                     #: asked for
-    is_validated: bool = False                          #: whether there are validation data
-    activations: tuple = ()                             #: of the layers
-    loss: list = field(default_factory=list)
-    metric: list = field(default_factory=list)
-    val_loss: list = field(default_factory=list)        #: empty without validation data
-    val_metric: list = field(default_factory=list)
-    learning_rate: list = field(default_factory=list)   #: of the last step; NaN where the optimizer has none
-    seconds: list = field(default_factory=list)         #: training alone, without validation and callbacks
-    samples: list = field(default_factory=list)         #: that were trained on
-    health: list = field(default_factory=list)          #: with ``health=True``: an array (n_layers, 6), see `verdict`
-    step: int = 0                                       #: updates so far
-    running_loss: float | None = None                   #: mean loss of an epoch that is under way; None between epochs
-    diverged: dict | None = None                        #: epoch, step, layer and message of a `DivergenceError`
+    metric_name: str                                            #: "accuracy", "r2", or "loss" for a loss of the user's own
+    n_samples: int                                              #: samples of an epoch; of a stream, of the last one
+    n_threads: int                                              #: threads of a step, those that were quickest
+    isa: str                                                    #: ISA row of the core
+    flops_per_sample: int                                       #: 2 a weight for forward, dW and, but for the first layer, dX
+    epochs: int = 0                                             #: asked for
+    is_validated: bool = False                                  #: whether there are validation data
+    activations: tuple[str, ...] = ()                           #: of the layers
+    loss: list[float] = field(default_factory=list)             #: mean loss of the training samples
+    metric: list[float] = field(default_factory=list)           #: their accuracy, r2 or, for a loss of the user's own, loss
+    val_loss: list[float] = field(default_factory=list)         #: empty without validation data
+    val_metric: list[float] = field(default_factory=list)       #: likewise
+    learning_rate: list[float] = field(default_factory=list)    #: of the last step; NaN where the optimizer has none
+    seconds: list[float] = field(default_factory=list)          #: training alone, without validation and callbacks
+    samples: list[int] = field(default_factory=list)            #: that were trained on
+    health: list[Doubles] = field(default_factory=list)         #: with ``health=True``: an array (n_layers, 6), see `verdict`
+    step: int = 0                                               #: updates so far
+    running_loss: float | None = None                           #: mean loss of an epoch that is under way; None between epochs
+    diverged: dict[str, Any] | None = None                      #: epoch, step, layer and message of a `DivergenceError`
 
     @property
-    def n_epochs(self):
+    def n_epochs(self) -> int:
         """Epochs of this fit."""
         return len(self.loss)
 
     @property
-    def samples_per_second(self):
+    def samples_per_second(self) -> float:
+        """Over the whole fit."""
         return sum(self.samples) / max(sum(self.seconds), 1e-9)
 
     @property
-    def gflops(self):
+    def gflops(self) -> float:
         """Billions of floating-point operations a second over the whole fit."""
         return self.samples_per_second * self.flops_per_sample / 1e9
 
     @property
-    def columns(self):
+    def columns(self) -> tuple[str, ...]:
         """Names of what `row` gives."""
         return ("epoch", *self._lists())
 
@@ -59,17 +66,17 @@ class History:
                 lists[f"val_{self.metric_name}"] = self.val_metric
         return lists | {"learning_rate": self.learning_rate, "seconds": self.seconds}
 
-    def row(self, epoch):
+    def row(self, epoch: int) -> dict[str, float]:
         """An epoch as a dict by `columns`; epochs are counted from 1 there, and here from 0 or, negative, from the end."""
         epoch %= self.n_epochs
         return {"epoch": epoch + 1} | {name: values[epoch] for name, values in self._lists().items()}
 
-    def line(self):
+    def line(self) -> str:
         """The last epoch in words."""
         lists = self._lists()
         return "  ".join(f"{name} {lists[name][-1]:.4f}" for name in lists if name not in ("learning_rate", "seconds"))
 
-    def verdict(self, epoch=-1):
+    def verdict(self, epoch: int = -1) -> "Verdict":
         """Why it does or does not learn, by the gradient health of an epoch; see `fastbp.health.verdict`.
 
         Raises
@@ -80,12 +87,12 @@ class History:
         from fastbp import health
         return health.verdict(self.health, self.activations, self.loss, epoch, self.diverged)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Any = None) -> Any:
         """Draw losses and metric over the epochs; see `fastbp.plots`. Needs matplotlib."""
         from fastbp import plots
         return plots.plot_history(self, ax)
 
-    def plot_gradient_flow(self, ax=None):
+    def plot_gradient_flow(self, ax: Any = None) -> Any:
         """Draw the gradient norms of all layers over the epochs; see `fastbp.plots`. Needs matplotlib."""
         from fastbp import plots
         return plots.plot_gradient_flow(self, ax)

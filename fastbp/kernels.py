@@ -1,14 +1,20 @@
-"""The kernels by themselves: NumPy in, NumPy out, for those who have a training loop of their own."""
+"""The kernels by themselves: arrays in, NumPy out, for those who have a training loop of their own."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastbp import _threads, _validate
 from fastbp._dispatch import core
+from fastbp._typing import Array, ArrayLike, Place
 from fastbp.activations import ACTIVATIONS
 from fastbp.optimizers import SGD
 
 
-def dense_forward(X, W, b, activation="identity", *, z=None, out=None, n_threads=None):
+def dense_forward(X: ArrayLike, W: ArrayLike, b: ArrayLike, activation: str = "identity", *, z: Place | None = None,
+                  out: Place | None = None, n_threads: int | None = None) -> Array:
     """a = f(X W + b), in one pass.
 
     Parameters
@@ -21,7 +27,7 @@ def dense_forward(X, W, b, activation="identity", *, z=None, out=None, n_threads
     z : ndarray (n_samples, n_out), optional
         Takes X W + b, which `dense_backward` needs.
     out : ndarray (n_samples, n_out), optional
-        Takes the result.
+        Takes the result. Like `z`, any C-contiguous memory of W's dtype that may be written: also a tensor or a buffer.
     n_threads : int, optional
         At most so many threads; default: as many as the work is worth.
 
@@ -46,7 +52,8 @@ def dense_forward(X, W, b, activation="identity", *, z=None, out=None, n_threads
     return out
 
 
-def dense_backward(X, W, da, activation="identity", z=None, *, out=None, n_threads=None):
+def dense_backward(X: ArrayLike, W: ArrayLike, da: ArrayLike, activation: str = "identity", z: ArrayLike | None = None, *,
+                   out: Sequence[Place] | None = None, n_threads: int | None = None) -> tuple[Array, Array, Array]:
     """The gradients of `dense_forward`: dz = da * f'(z), dX = dz W^T, dW = X^T dz, db = sum of dz over the samples.
 
     Parameters
@@ -59,7 +66,7 @@ def dense_backward(X, W, da, activation="identity", z=None, *, out=None, n_threa
     z : array_like (n_samples, n_out)
         X W + b as `dense_forward` gave it; only the identity does without.
     out : tuple of three ndarrays, optional
-        Take dX, dW and db.
+        Take dX, dW and db; see `dense_forward`.
     n_threads : int, optional
         See `dense_forward`.
 
@@ -97,13 +104,14 @@ def dense_backward(X, W, da, activation="identity", z=None, *, out=None, n_threa
     return dX, dW, db
 
 
-def sgd_update(w, dw, velocity=None, *, learning_rate=0.1, momentum=0.0, nesterov=False, weight_decay=0.0, l2=0.0):
+def sgd_update(w: Place, dw: ArrayLike, velocity: Place | None = None, *, learning_rate: float = 0.1, momentum: float = 0.0,
+               nesterov: bool = False, weight_decay: float = 0.0, l2: float = 0.0) -> Array:
     """One step of `SGD` on an array, in place.
 
     Parameters
     ----------
     w : ndarray
-        Parameters, float32 or float64, C-contiguous and writable; updated.
+        Parameters, float32 or float64, C-contiguous and writable; updated. Also a tensor or a buffer of such numbers.
     dw : array_like
         Their gradient, of the same shape.
     velocity : ndarray, optional
@@ -114,7 +122,7 @@ def sgd_update(w, dw, velocity=None, *, learning_rate=0.1, momentum=0.0, nestero
     Returns
     -------
     ndarray
-        ``w``.
+        ``w``, or an array on its memory.
 
     Raises
     ------
@@ -123,9 +131,7 @@ def sgd_update(w, dw, velocity=None, *, learning_rate=0.1, momentum=0.0, nestero
     """
     learning_rate = _validate.number("learning_rate", learning_rate, above=0)       # one update has no schedule
     optimizer = SGD(learning_rate, momentum, nesterov, weight_decay=weight_decay, l2=l2)
-    if not isinstance(w, np.ndarray) or w.dtype not in (np.float32, np.float64):
-        raise TypeError(f"w must be a float32 or float64 ndarray, not {getattr(w, 'dtype', type(w).__name__)}")
-    _validate.output("w", w, w.shape, w.dtype)
+    w = _validate.in_place("w", w)
     dw = _validate.matrix("dw", dw, w.shape, w.dtype)
     if velocity is None and momentum:
         raise ValueError("velocity must be given with momentum: an array like w, zero at first")
@@ -140,7 +146,7 @@ def sgd_update(w, dw, velocity=None, *, learning_rate=0.1, momentum=0.0, nestero
     return w
 
 
-def _layer(W, X):
+def _layer(W: ArrayLike, X: ArrayLike) -> tuple[NDArray[Any], NDArray[Any], np.dtype[Any]]:
     """W and X for the core, in W's own precision."""
     W = _validate.array("W", W)
     dtype = np.dtype(np.float32 if W.dtype.newbyteorder("=") == np.float32 else np.float64)

@@ -2,11 +2,12 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 
 from fastbp import _settings, _validate
+from fastbp._typing import Doubles
 from fastbp.activations import ACTIVATIONS
 from fastbp.initializers import INITIALIZERS, default_for
 
@@ -24,13 +25,14 @@ class Dense(_settings.Settings):
     n_out : int
         Width of the layer.
     activation : str, optional
-        f. Default: the network's for a hidden layer, "identity" for the last.
+        The function f. Default: the network's for a hidden layer, "identity" for the last.
     dropout : float, default 0.0
         In training each number of a is dropped with this probability, and the others are divided by 1 less it;
         Srivastava et al. 2014. In [0, 1).
     normalization : {None, "layer", "batch"}, default None
         a = f(gain u + b), where u is x W with mean 0 and variance 1: over the units of a sample (Ba, Kiros and Hinton 2016);
         or for each unit over the samples of a batch, and outside of training by running statistics (Ioffe and Szegedy 2015).
+        In training also a layer that is not trainable takes the statistics of the batch; its running ones stay.
     residual : bool, default False
         Add the layer's input to its output, after dropout; He et al. 2016. The layer must be as wide as its input.
     initializer : str, optional
@@ -45,6 +47,7 @@ class Dense(_settings.Settings):
         The optimizer's ``l1``, ``l2`` and ``weight_decay`` are so many times as large here. At least 0.
     max_norm : float, optional
         After each update, the weights into a unit are scaled down to this norm if theirs is larger; Srivastava et al. 2014.
+        An optimizer's ``average`` is taken before.
 
     Raises
     ------
@@ -80,15 +83,15 @@ class Dense(_settings.Settings):
         self._numbers_or_none("bias_learning_rate_factor", at_least=0)
         self._numbers_or_none("max_norm", above=0)
 
-    def n_params(self, n_in):
+    def n_params(self, n_in: int) -> int:
         """Numbers that training may change."""
         return (n_in + 1 + (self.normalization is not None)) * self.n_out
 
-    def initial_weights(self, rng, n_in):
+    def initial_weights(self, rng: np.random.Generator, n_in: int) -> Doubles:
         """W (n_in, n_out) to start from, of a layer that `read_layers` returned."""
-        return INITIALIZERS[self.initializer](rng, n_in, self.n_out)
+        return INITIALIZERS[cast(str, self.initializer)](rng, n_in, self.n_out)
 
-    def resolved(self, where, n_in, activation, initializer):
+    def resolved(self, where: str, n_in: int, activation: str, initializer: str) -> "Dense":
         """The layer with nothing left open, after n_in inputs."""
         if self.residual and n_in != self.n_out:
             raise ValueError(f"{where} has residual=True and must be as wide as its input: n_out is {self.n_out}, not {n_in}")
@@ -134,15 +137,15 @@ class Scale(_settings.Settings):
         if self.n_out is not None:
             self._positive_ints("n_out")
 
-    def n_params(self, n_in):
+    def n_params(self, n_in: int) -> int:
         """Numbers that training may change."""
         return 2 * n_in
 
-    def initial_weights(self, rng, n_in):
+    def initial_weights(self, rng: np.random.Generator, n_in: int) -> Doubles:
         """s (1, n_in) to start from."""
         return np.ones((1, n_in))
 
-    def resolved(self, where, n_in, activation, initializer):
+    def resolved(self, where: str, n_in: int, activation: str, initializer: str) -> "Scale":
         """The layer with its width, after n_in inputs."""
         if self.n_out not in (None, n_in):
             raise ValueError(f"{where} is a Scale layer and must be as wide as its input: n_out is {self.n_out}, not {n_in}")

@@ -21,6 +21,9 @@ class LBFGS(Settings):
     of steps s and changes y of the gradient. The step length a satisfies the strong Wolfe conditions
     f(w + a d) <= f(w) + c1 a g.d and abs(g(w + a d).d) <= c2 abs(g.d).
 
+    `fit` refuses it, with ValueError, for a network with dropout, noise, batch normalisation, max-norm or factors of the
+    learning rate, and with ``health=True``.
+
     Parameters
     ----------
     n_pairs : int, default 10

@@ -1,17 +1,21 @@
-"""The losses: what each asks of its targets, and what it says of its outputs. The formulas run in `_core/losses.pxi`.
+"""The losses: what each asks of its targets, and what it says of its outputs. The formulas run in ``_core/losses.pxi``.
 
 Each is a loss of one sample, summed over its outputs; training minimises its weighted mean over a batch. A network ends in
 raw outputs, and the loss owns the link from them to predictions.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
 from fastbp import _settings, _validate
 from fastbp._dispatch import core
+from fastbp._typing import Array
+
+#: (raw, y) -> (mean loss, draw); or a PyCapsule, which no type tells from other objects
+LossFunction = Callable[[Array, Array], tuple[float, Array]] | object
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Loss(_settings.Settings):
     link: ClassVar[str] = "identity"
     metric: ClassVar[str] = "r2"
 
-    def spec(self, n_out):
+    def spec(self, n_out: int) -> dict[str, Any]:
         """The core's `LossSpec` for a network with so many outputs.
 
         Raises
@@ -49,21 +53,21 @@ class Loss(_settings.Settings):
 
 @dataclass(frozen=True)
 class SquaredError(Loss):
-    """|raw - y|^2 / 2: the quadratic cost."""
+    """``|raw - y|^2 / 2``: the quadratic cost."""
 
     name: ClassVar[str] = "squared_error"
 
 
 @dataclass(frozen=True)
 class AbsoluteError(Loss):
-    """|raw - y|, which outliers pull less and whose best constant is the median."""
+    """``|raw - y|``, which outliers pull less and whose best constant is the median."""
 
     name: ClassVar[str] = "absolute_error"
 
 
 @dataclass(frozen=True)
 class Huber(Loss):
-    """Quadratic near the target, linear beyond: e^2 / 2 for |e| <= delta, else delta (|e| - delta / 2); Huber 1964.
+    """Quadratic near the target, linear beyond: e^2 / 2 for ``|e| <= delta``, else ``delta (|e| - delta / 2)``; Huber 1964.
 
     Parameters
     ----------
@@ -77,13 +81,13 @@ class Huber(Loss):
     def __post_init__(self):
         self._numbers("delta", above=0)
 
-    def spec(self, n_out):
+    def spec(self, n_out: int) -> dict[str, Any]:
         return super().spec(n_out) | {"parameter": self.delta}
 
 
 @dataclass(frozen=True)
 class LogCosh(Loss):
-    """log cosh(raw - y): near e^2 / 2 for small errors, |e| - log 2 for large ones, and smooth in between."""
+    """log cosh(raw - y): near e^2 / 2 for small errors e, ``|e| - log 2`` for large ones, and smooth in between."""
 
     name: ClassVar[str] = "log_cosh"
 
@@ -100,7 +104,7 @@ class Quantile(Loss):
     """
 
     name: ClassVar[str] = "quantile"
-    levels: tuple = (0.5,)
+    levels: float | Sequence[float] = (0.5,)
 
     def __post_init__(self):
         levels = self.levels if isinstance(self.levels, (list, tuple, np.ndarray)) else [self.levels]
@@ -108,10 +112,11 @@ class Quantile(Loss):
             raise ValueError("levels must be at least one number in (0, 1), not none")
         self._set("levels", tuple(_validate.number(f"levels[{i}]", q, above=0, below=1) for i, q in enumerate(levels)))
 
-    def spec(self, n_out):
-        if len(self.levels) not in (1, n_out):
-            raise ValueError(f"quantile has {len(self.levels)} levels for {n_out} outputs; it needs one an output, or one level")
-        return super().spec(n_out) | {"levels": self.levels * n_out if len(self.levels) == 1 else self.levels}
+    def spec(self, n_out: int) -> dict[str, Any]:
+        levels = cast(tuple[float, ...], self.levels)       # since __post_init__
+        if len(levels) not in (1, n_out):
+            raise ValueError(f"quantile has {len(levels)} levels for {n_out} outputs; it needs one an output, or one level")
+        return super().spec(n_out) | {"levels": levels * n_out if len(levels) == 1 else levels}
 
 
 @dataclass(frozen=True)
@@ -142,7 +147,7 @@ class BinaryCrossEntropy(Loss):
     def __post_init__(self):
         self._numbers("label_smoothing", at_least=0, below=1)
 
-    def spec(self, n_out):
+    def spec(self, n_out: int) -> dict[str, Any]:
         return super().spec(n_out) | {"parameter": self.label_smoothing}
 
 
@@ -165,7 +170,7 @@ class SoftmaxCrossEntropy(Loss):
     def __post_init__(self):
         self._numbers("label_smoothing", at_least=0, below=1)
 
-    def spec(self, n_out):
+    def spec(self, n_out: int) -> dict[str, Any]:
         if n_out < 2:
             raise ValueError("softmax_cross_entropy needs at least 2 outputs, one a class; for two classes in one output use "
                              "loss='binary_cross_entropy'")
@@ -202,13 +207,13 @@ class CustomLoss(Loss):
     name: ClassVar[str] = "custom"
     targets: ClassVar[str] = "custom"
     metric: ClassVar[str] = "loss"
-    function: Callable
+    function: LossFunction
 
     def __post_init__(self):
         if not _is_function(self.function):
             raise TypeError(f"function must be a callable (raw, y) -> (loss, draw), or a PyCapsule; not {self.function!r}")
 
-    def spec(self, n_out):
+    def spec(self, n_out: int) -> dict[str, Any]:
         return super().spec(n_out) | {"function": self.function}
 
 
@@ -217,13 +222,13 @@ def _is_function(value):
 
 
 #: name -> class, of all that a name alone gives
-LOSSES = {
+LOSSES: dict[str, type[Loss]] = {
     loss.name: loss
     for loss in (SquaredError, AbsoluteError, Huber, LogCosh, Quantile, Poisson, BinaryCrossEntropy, SoftmaxCrossEntropy, Hinge)
 }
 
 
-def read_loss(loss):
+def read_loss(loss: str | Loss | LossFunction) -> Loss:
     """The loss that a user means by a name, an object, or a function of his own."""
     if isinstance(loss, Loss):
         return loss
@@ -232,12 +237,12 @@ def read_loss(loss):
     return LOSSES[_validate.one_of("loss", loss, LOSSES)]()
 
 
-def to_config(loss):
+def to_config(loss: Loss) -> dict[str, Any]:
     """The loss as a dict that JSON holds: {"name": "huber", "delta": 1.0}. Of a user's own only the name."""
     return {"name": loss.name} if isinstance(loss, CustomLoss) else _settings.to_config(loss)
 
 
-def from_config(config):
+def from_config(config: object) -> Loss:
     """The loss that `to_config` described.
 
     Raises

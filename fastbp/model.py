@@ -1,13 +1,17 @@
 """Model: what a network is made of, and the numbers that training changes. `Network` adds what one does with it."""
 
 import threading
+from collections.abc import Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastbp import _threads, _validate
 from fastbp._dispatch import core
-from fastbp.layers import layer_spec
+from fastbp._typing import Array, ArrayLike
+from fastbp.layers import Dense, Scale, layer_spec
 from fastbp.training import key_of
 
 _UNSAVED = {"_stack", "_specs", "_busy", "_is_training", "_small", "_n_edits"}      # made anew by `_prepare`
@@ -27,6 +31,13 @@ class Model:
     With an optimizer that averages parameters, the core holds two sets of them: those that training goes on with, and their
     average. Everyone sees the average, as the core's `params`; only inside `_training_parameters` is it the other.
     """
+
+    sizes: tuple[int, ...]
+    layers: tuple[Dense | Scale, ...]
+    dtype: np.dtype[Any]
+    seed: int
+    classes_: NDArray[Any] | None
+    n_epochs: int
 
     def _configure(self, sizes, layers, loss, dtype, seed, input_dropout=0.0, input_noise=0.0):
         """Settings, which are checked, and parameters as a core starts them."""
@@ -54,27 +65,27 @@ class Model:
     # Settings --------------------------------------------------------------------------------------------------------
 
     @property
-    def activations(self):
+    def activations(self) -> tuple[str, ...]:
         """Their names, one for each layer."""
-        return tuple(layer.activation for layer in self.layers)
+        return tuple(str(layer.activation) for layer in self.layers)
 
     @property
-    def loss(self):
+    def loss(self) -> str:
         """Name of the loss."""
         return self._loss.name
 
     @property
-    def metric_name(self):
+    def metric_name(self) -> str:
         """"accuracy" or "r2", as the loss has it; "loss" for a loss of the user's own."""
         return self._loss.metric
 
     @property
-    def n_layers(self):
+    def n_layers(self) -> int:
         """Layers with parameters, as all are."""
         return len(self.layers)
 
     @property
-    def n_params(self):
+    def n_params(self) -> int:
         """Numbers that training may change: weights, biases and gains."""
         return sum(layer.n_params(n_in) for n_in, layer in zip(self.sizes, self.layers))
 
@@ -94,29 +105,29 @@ class Model:
     # Parameters ------------------------------------------------------------------------------------------------------
 
     @property
-    def weights(self):
+    def weights(self) -> list[Array]:
         """Copies of the weights, one (n_in, n_out) array a layer, (1, n) for `Scale`; read-only, since `set_parameters`
         writes them."""
         return self._part("weights", self._rows(self._stack.get_rows))
 
     @property
-    def biases(self):
+    def biases(self) -> list[Array]:
         """Copies of the biases, one (n_out,) array a layer; read-only."""
         return self._part("biases", self._rows(self._stack.get_rows))
 
     @property
-    def gains(self):
+    def gains(self) -> list[Array | None]:
         """Copies of what normalised inputs are multiplied with, one (n_out,) array a layer, None for those without
         normalisation; read-only."""
         return self._part("gains", self._rows(self._stack.get_rows))
 
     @property
-    def running_statistics(self):
+    def running_statistics(self) -> list[tuple[Array, Array] | None]:
         """Copies of batch normalisation's running (mean, variance), two (n_out,) arrays a layer, None for those without;
         read-only."""
         return self._part("running_statistics", self._rows(self._stack.get_rows))
 
-    def get_parameters(self):
+    def get_parameters(self) -> dict[str, list[Any]]:
         """All of them, as `set_parameters` takes them: dict of weights, biases, gains, running_statistics."""
         blocks = self._rows(self._stack.get_rows)
         return {name: self._part(name, blocks) for name in _PARTS}
@@ -134,7 +145,9 @@ class Model:
             blocks.append(rows)
         return blocks
 
-    def set_parameters(self, weights, biases, gains=None, running_statistics=None):
+    def set_parameters(self, weights: Sequence[ArrayLike], biases: Sequence[ArrayLike],
+                       gains: Sequence[ArrayLike | None] | None = None,
+                       running_statistics: Sequence[tuple[ArrayLike, ArrayLike] | None] | None = None) -> None:
         """Set every weight and bias. What an optimizer keeps, its average aside, stays as it is.
 
         Parameters
@@ -154,13 +167,14 @@ class Model:
         TypeError, ValueError
             If there is not one of each a layer, a shape does not fit, or a number is not finite; nothing is changed then.
         """
-        new = [{} for _ in self.layers]             # of each layer: number of the first row -> rows
+        new: list[dict[int, Array]] = [{} for _ in self.layers]       # of each layer: number of the first row -> rows
         for name, given in zip(_PARTS, (weights, biases, gains, running_statistics)):
             if given is None and name in ("gains", "running_statistics"):
                 continue
-            if len(_validate.sequence(name, given, "arrays")) != self.n_layers:
-                raise ValueError(f"{name} must be {self.n_layers} arrays, one a layer, not {len(given)}")
-            for layer, array in enumerate(given):
+            arrays = _validate.sequence(name, given, "arrays")
+            if len(arrays) != self.n_layers:
+                raise ValueError(f"{name} must be {self.n_layers} arrays, one a layer, not {len(arrays)}")
+            for layer, array in enumerate(arrays):
                 new[layer] |= self._read_rows(name, layer, array)
         with self._exclusive():
             self._set_rows(new)

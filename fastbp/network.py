@@ -1,16 +1,27 @@
 """Network: a stack of layers under a loss, with its parameters; what most users ever see of fastbp."""
 
 import secrets
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from fastbp import _threads, _validate, checkpoint, embedding, fitting, persistence
+from fastbp import _threads, _validate, embedding, fitting, persistence
+from fastbp._typing import Array, ArrayLike, Chunks, Path, Samples
+from fastbp._update import Optimizer
 from fastbp.activations import ACTIVATIONS
+from fastbp.callbacks import Callback
+from fastbp.checkpoint import Checkpoint
+from fastbp.history import History
 from fastbp.initializers import INITIALIZERS
-from fastbp.layers import read_layers
-from fastbp.losses import read_loss
-from fastbp.plan import read_plan, read_source, read_validation
+from fastbp.layers import Dense, Scale, read_layers
+from fastbp.lbfgs import LBFGS
+from fastbp.losses import Loss, LossFunction, read_loss
 from fastbp.predictor import Predictor
+
+if TYPE_CHECKING:
+    from fastbp.trace import Trace
 
 
 class Network(Predictor):
@@ -74,32 +85,38 @@ class Network(Predictor):
     ['even', 'odd', 'odd', 'even']
     """
 
-    def __init__(self, layers, activation="relu", loss="softmax_cross_entropy", dtype="float32", seed=None,
-                 initializer="auto", input_dropout=0.0, input_noise=0.0):
+    def __init__(self, layers: Sequence[int | Dense | Scale], activation: str = "relu",
+                 loss: str | Loss | LossFunction = "softmax_cross_entropy", dtype: DTypeLike = "float32",
+                 seed: int | None = None, initializer: str = "auto", input_dropout: float = 0.0,
+                 input_noise: float = 0.0) -> None:
         _validate.one_of("activation", activation, ACTIVATIONS)
         _validate.one_of("initializer", initializer, ("auto", *INITIALIZERS))
         loss = read_loss(loss)
         dtype = _validate.one_of("dtype", getattr(dtype, "__name__", None) or str(dtype), ("float32", "float64"))
-        sizes, layers = read_layers(layers, activation, initializer)
+        sizes, made = read_layers(layers, activation, initializer)
         loss.spec(sizes[-1])                        # refuses a number of outputs that does not suit it
         input_dropout = _validate.number("input_dropout", input_dropout, at_least=0, below=1)
         input_noise = _validate.number("input_noise", input_noise, at_least=0)
         seed = secrets.randbits(63) if seed is None else _validate.seed(seed)
-        self._configure(sizes, layers, loss, dtype, seed, input_dropout, input_noise)
+        self._configure(sizes, made, loss, dtype, seed, input_dropout, input_noise)
         rng = np.random.Generator(np.random.PCG64(self.seed))
-        for i, layer in enumerate(layers):          # one at a time: they are drawn in float64
+        for i, layer in enumerate(made):            # one at a time: they are drawn in float64
             self._set_layer(i, self._read_rows("weights", i, layer.initial_weights(rng, sizes[i])))
 
     # Training --------------------------------------------------------------------------------------------------------
 
-    def fit(self, X, y=None, epochs=10, batch_size=32, optimizer=None, shuffle=True, validation_data=None, callbacks=(),
-            n_threads=None, verbose=0, *, sample_weight=None, class_weight=None, classes=None, health=False, resume=None):
+    def fit(self, X: ArrayLike | Chunks, y: ArrayLike | None = None, epochs: int = 10, batch_size: int = 32,
+            optimizer: Optimizer | LBFGS | None = None, shuffle: bool = True, validation_data: Samples | None = None,
+            callbacks: Sequence[Callback | Checkpoint] = (), n_threads: int | None = None, verbose: int = 0, *,
+            sample_weight: ArrayLike | None = None, class_weight: Mapping[Any, float] | str | None = None,
+            classes: ArrayLike | None = None, health: bool = False, resume: Path | None = None,
+            rows: ArrayLike | None = None) -> History:
         """Train for some epochs, from the parameters as they are.
 
         Parameters
         ----------
         X : array_like (n_samples, n_in), or chunks
-            float32 and float64 with contiguous rows are read where they stand, also from a read-only `numpy.memmap`;
+            float32 and float64 with contiguous rows are read where they stand, also from a read-only ``numpy.memmap``;
             any other layout or dtype is converted once.
 
             Without `y`, chunks of samples that need not fit in memory together: a function that returns an iterator, as a
@@ -139,6 +156,9 @@ class Network(Predictor):
             Go on from the checkpoint at this path, or, if there is none yet, begin: one and the same command can be started
             again after whatever stopped it. All other arguments must be as they were, except that epochs may be more. An
             epoch in which a fit was stopped has ``health`` of the steps since.
+        rows : array_like of int, optional
+            Places in X of the samples to train on, in any order and with repeats: as with ``X[rows], y[rows]``, but without
+            copies (LBFGS makes them), and all of y tells the classes.
 
         Returns
         -------
@@ -155,15 +175,13 @@ class Network(Predictor):
         RuntimeError
             If another thread is training this network.
         """
-        plan = read_plan(self, epochs, batch_size, optimizer, shuffle, callbacks, n_threads, verbose, health)
-        saved = None if resume is None else checkpoint.read(resume)
-        source, classes = read_source(self, plan, X, y, sample_weight, class_weight, classes)
-        validation = read_validation(self, validation_data, classes)
-        run = fitting.Fit(self, plan, source, classes, validation, saved)
+        run = fitting.read(self, X, y, epochs, batch_size, optimizer, shuffle, validation_data, callbacks, n_threads, verbose,
+                           sample_weight, class_weight, classes, health, resume, rows)
         with self._exclusive(training=True):
             return run.run()
 
-    def partial_fit(self, X, y, optimizer=None, classes=None, n_threads=None, *, sample_weight=None):
+    def partial_fit(self, X: ArrayLike, y: ArrayLike, optimizer: Optimizer | None = None, classes: ArrayLike | None = None,
+                    n_threads: int | None = None, *, sample_weight: ArrayLike | None = None) -> float:
         """Take one step on a batch.
 
         Parameters
@@ -192,7 +210,8 @@ class Network(Predictor):
         """
         return fitting.partial_fit(self, X, y, optimizer, classes, n_threads, sample_weight)
 
-    def loss_and_gradient(self, X, y, n_threads=None, *, sample_weight=None):
+    def loss_and_gradient(self, X: ArrayLike, y: ArrayLike, n_threads: int | None = None, *,
+                          sample_weight: ArrayLike | None = None) -> tuple[float, list[Array], list[Array]]:
         """Mean loss over the samples, taken as one batch, and its gradient; without dropout and noise.
 
         Returns
@@ -219,48 +238,15 @@ class Network(Predictor):
 
     # Diagnosis -------------------------------------------------------------------------------------------------------
 
-    def trace_step(self, X, y, optimizer=None):
+    def trace_step(self, X: ArrayLike, y: ArrayLike, optimizer: Optimizer | None = None) -> "Trace":
         """Every number of one step of backpropagation, under the textbook's names, to print and read; the network stays as it
         is. See `fastbp.trace`."""
         from fastbp import trace
         return trace.trace_step(self, X, y, optimizer)
 
-    def input_gradient(self, X, y, n_threads=None):
-        """Gradient (n_samples, n_in) of each sample's loss in that sample, by the network as it predicts.
-
-        Parameters
-        ----------
-        X, y, n_threads
-            See `fit`.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If an argument is not as `fit` describes.
-        """
-        from fastbp import gradients
-        return gradients.input_gradient(self, X, y, n_threads)
-
-    def jacobian(self, X, n_threads=None):
-        """Derivatives (n_samples, n_out, n_in) of the raw outputs in the inputs, by the network as it predicts.
-
-        Parameters
-        ----------
-        X : array_like (n_samples, n_in)
-        n_threads : int, optional
-            See `fit`.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If an argument is not as described.
-        """
-        from fastbp import gradients
-        return gradients.jacobian(self, X, n_threads)
-
     # Files -----------------------------------------------------------------------------------------------------------
 
-    def c_handle(self, optimizer=None, batch_size=None):
+    def c_handle(self, optimizer: Optimizer | None = None, batch_size: int | None = None) -> object:
         """A handle on this network for C and Cython: a PyCapsule, whose pointer ``fastbp_step_f32`` and
         ``fastbp_predict_f32`` take (``..._f64`` for a float64 network). It keeps the parameters alive and shares them: what
         C trains, Python sees.
@@ -287,7 +273,7 @@ class Network(Predictor):
         """
         return embedding.handle(self, optimizer, batch_size)
 
-    def save(self, path):
+    def save(self, path: Path) -> None:
         """Write the network to a safetensors file; see `fastbp.persistence`."""
         persistence.save(self, path)
 
@@ -296,7 +282,7 @@ class Network(Predictor):
         return f"<fastbp.Network {layers}; {self.loss}, {self.dtype.name}, {self.n_params:,} parameters>"
 
 
-def load(path, loss=None):
+def load(path: Path, loss: Loss | LossFunction | None = None) -> Network:
     """Read a network from a file that `Network.save` or a `Checkpoint` wrote.
 
     Parameters
@@ -315,9 +301,10 @@ def load(path, loss=None):
         If loss is missing, or not asked for.
     """
     model = persistence.load(path)
-    if (model.loss is None) == (loss is None):
-        raise ValueError("loss must be given: the network has one of its user's own, which no file holds" if loss is None else
-                         f"loss must be None: the network has its own, {model.loss.name}")
+    if model.loss is None and loss is None:
+        raise ValueError("loss must be given: the network has one of its user's own, which no file holds")
+    if model.loss is not None and loss is not None:
+        raise ValueError(f"loss must be None: the network has its own, {model.loss.name}")
     net = Network.__new__(Network)
     net._configure(model.sizes, model.layers, read_loss(model.loss or loss), model.dtype,
                    secrets.randbits(63) if model.seed is None else model.seed, model.input_dropout, model.input_noise)

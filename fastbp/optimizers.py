@@ -1,4 +1,4 @@
-"""The update rules: w <- w - eta dL/dw and its variants. The formulas run in `_core/optimizers.pxi`; L-BFGS is in `lbfgs`.
+"""The update rules: w <- w - eta dL/dw and its variants. The formulas run in ``_core/optimizers.pxi``; L-BFGS is in ``lbfgs``.
 
 In all formulas eta is the learning rate, g the gradient of the mean loss over a batch, clipped and with its penalties, and
 t = 1, 2, ... the number of the update.
@@ -6,8 +6,10 @@ t = 1, 2, ... the number of the update.
 
 from dataclasses import dataclass, field
 
-from fastbp._update import SMALLEST_EPS, LearningRate, Optimizer
-from fastbp.lbfgs import LBFGS
+from fastbp._rates import LearningRate
+from fastbp._update import SMALLEST_EPS
+from fastbp._update import Optimizer as Optimizer
+from fastbp.lbfgs import LBFGS as LBFGS
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class SGD(Optimizer):
     nesterov : bool, default False
         Needs `momentum` greater than 0.
     **common
-        See `Optimizer`, which also says what is raised.
+        See `fastbp.optimizers.Optimizer`, which also says what is raised.
     """
 
     learning_rate: LearningRate = 0.1
@@ -59,7 +61,7 @@ class AdaGrad(Optimizer):
     eps : float, default 1e-7
         At least 1e-30.
     **common
-        See `Optimizer`.
+        See `fastbp.optimizers.Optimizer`.
     """
 
     learning_rate: LearningRate = 0.01
@@ -89,7 +91,7 @@ class RMSprop(Optimizer):
     eps : float, default 1e-7
         At least 1e-30.
     **common
-        See `Optimizer`.
+        See `fastbp.optimizers.Optimizer`.
     """
 
     learning_rate: LearningRate = 0.001
@@ -141,7 +143,7 @@ class Adam(_Moments):
     amsgrad : bool, default False
         Divide by the largest v so far: AMSGrad; Reddi, Kale and Kumar 2018.
     **common
-        See `Optimizer`.
+        See `fastbp.optimizers.Optimizer`.
     """
 
     amsgrad: bool = False
@@ -198,7 +200,7 @@ class Lion(Optimizer):
     beta1, beta2 : float, default 0.9, 0.99
         In [0, 1).
     **common
-        See `Optimizer`.
+        See `fastbp.optimizers.Optimizer`.
     """
 
     learning_rate: LearningRate = 0.0001
@@ -231,7 +233,7 @@ class Rprop(Optimizer):
     step_min, step_max : float, default 1e-6, 50.0
         Greater than 0, and the second greater than the first.
     **common
-        See `Optimizer`.
+        See `fastbp.optimizers.Optimizer`.
     """
 
     learning_rate: float = 0.01
@@ -253,13 +255,13 @@ class Rprop(Optimizer):
 
 
 #: name -> class
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, type[Optimizer] | type[LBFGS]] = {
     "sgd": SGD, "adagrad": AdaGrad, "rmsprop": RMSprop, "adam": Adam, "adamw": AdamW, "nadam": NAdam, "lion": Lion,
     "rprop": Rprop, "lbfgs": LBFGS,
 }
 
 
-def read_optimizer(optimizer):
+def read_optimizer(optimizer: Optimizer | LBFGS | None) -> Optimizer | LBFGS:
     """What the user gave, or the default."""
     if optimizer is None:
         return SGD()

@@ -86,7 +86,7 @@ def save(net, path) -> None:
     Raises
     ------
     TypeError
-        If `net.classes_` is of a dtype other than bool, integer, float, str or bytes.
+        If ``net.classes_`` is of a dtype other than bool, integer, float, str or bytes.
     FormatError
         If `load` would refuse the file, as when a parameter is infinite or NaN; nothing is written then.
     OSError

@@ -9,6 +9,7 @@ from fastbp.lbfgs import LBFGS
 from fastbp.optimizers import read_optimizer
 from fastbp.reports import ProgressBar
 from fastbp.sources import Arrays, Stream, is_stream
+from fastbp.training import Data
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,12 @@ def read_plan(net, epochs, batch_size, optimizer, shuffle, callbacks, n_threads,
     return plan
 
 
-def read_source(net, plan, X, y, sample_weight, class_weight, classes):
+def read_source(net, plan, X, y, sample_weight, class_weight, classes, rows):
     """The samples, and the classes that their labels stand for."""
     if not is_stream(X, y):
-        data, classes = net._read_samples(X, y, sample_weight, class_weight, classes)
-        return Arrays(data), classes
+        return _read_arrays(net, plan, X, y, sample_weight, class_weight, classes, rows)
+    if rows is not None:
+        raise ValueError("rows must be None for chunks; let each hold what is to be trained on")
     if sample_weight is not None:
         raise ValueError("sample_weight must be None for chunks; let each be a triple (X, y, sample_weight)")
     if isinstance(class_weight, str):
@@ -58,6 +60,18 @@ def read_source(net, plan, X, y, sample_weight, class_weight, classes):
         return data
 
     return Stream(X, plan.epochs, read), found[0]
+
+
+def _read_arrays(net, plan, X, y, sample_weight, class_weight, classes, rows):
+    if rows is None:
+        data, classes = net._read_samples(X, y, sample_weight, class_weight, classes)
+        return Arrays(data), classes
+    X = _validate.rows("X", X, net.sizes[0], net.dtype)
+    rows = _validate.places("rows", rows, len(X))
+    data, classes = net._read_samples(X, y, sample_weight, class_weight, classes, rows=rows)
+    if isinstance(plan.optimizer, LBFGS):               # which goes through all that there is
+        return Arrays(Data(*(None if array is None else array[rows] for array in data))), classes
+    return Arrays(data, rows), classes
 
 
 def read_validation(net, given, classes):

@@ -90,7 +90,7 @@ def plot_gradient_flow(history, ax=None):
 
 
 def plot_range_test(test, ax=None):
-    """Losses of a `RangeTest` over its learning rates, with the suggestion.
+    """Losses of a `fastbp.range_test.RangeTest` over its learning rates, with the suggestion.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""RealMLP-TD-S, a recipe for tables: `Tabular`, and its parts for use by themselves.
+"""RealMLP-TD-S, a recipe for tables: `fastbp.presets.Tabular`, and its parts for use by themselves.
 
 Holzmüller, Grinsztajn and Steinwart, Better by Default, 2024: settings tuned once, on many data sets, to be good without
 tuning on others. Where the order of a sum or a random number is not the same, neither are the bits of theirs.
@@ -6,10 +6,16 @@ tuning on others. Where the order of a sum or a random number is not the same, n
 
 import math
 import secrets
+from collections.abc import Sequence
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 from fastbp import _validate
+from fastbp._typing import Array, ArrayLike
+from fastbp.callbacks import Callback
+from fastbp.history import History
 from fastbp.layers import Dense, Scale
 from fastbp.losses import SoftmaxCrossEntropy, SquaredError
 from fastbp.network import Network
@@ -34,22 +40,26 @@ class KeepBest:
         The best, counted from 0.
     """
 
-    def begin(self, net, history):
+    epoch: int | None
+
+    def begin(self, net: Network, history: History) -> None:
         if not history.is_validated:
             raise ValueError("KeepBest needs validation_data")
-        self.best, self.epoch, self._parameters = -math.inf, None, None
+        self.best, self.epoch = -math.inf, None
+        self._parameters: dict[str, Any] | None = None
 
-    def __call__(self, net, history):
+    def __call__(self, net: Network, history: History) -> None:
         value = history.val_metric[-1] if history.metric_name == "accuracy" else -history.val_loss[-1]
         if value >= self.best:
             self.best, self.epoch, self._parameters = value, history.n_epochs - 1, net.get_parameters()
 
-    def finish(self, net, history):
+    def finish(self, net: Network, history: History) -> None:
         if self._parameters is not None:
             net.set_parameters(**self._parameters)
 
 
-def tabular_network(n_in, n_out, task="classification", seed=None, dtype="float32"):
+def tabular_network(n_in: int, n_out: int, task: str = "classification", seed: int | None = None,
+                    dtype: DTypeLike = "float32") -> Network:
     """The recipe's network: a scale for each input, three layers of 256, and an output layer that starts at zero.
 
     The paper uses weights as w / sqrt(n_in), with w from N(0, 1): the neural tangent kernel's parametrisation. Adam's steps
@@ -90,7 +100,7 @@ def _dense(n_in, n_out, activation, initializer):
                  bias_learning_rate_factor=0.1)
 
 
-def tabular_optimizer(task="classification"):
+def tabular_optimizer(task: str = "classification") -> Adam:
     """The recipe's optimizer: Adam with beta2 = 0.95, and a rate in four waves.
 
     Parameters
@@ -146,20 +156,26 @@ class Tabular:
     True
     """
 
-    def __init__(self, task="classification", seed=None, epochs=256, batch_size=256, validation_fraction=0.2):
+    net: Network | None
+    scaler: RobustScaler
+    history: History
+
+    def __init__(self, task: str = "classification", seed: int | None = None, epochs: int = 256, batch_size: int = 256,
+                 validation_fraction: float = 0.2) -> None:
         self.task = _validate.one_of("task", task, ACTIVATIONS)
         self.seed = secrets.randbits(63) if seed is None else _validate.seed(seed)
         self.epochs = _validate.positive_int("epochs", epochs)
         self.batch_size = _validate.positive_int("batch_size", batch_size)
         self.validation_fraction = _validate.number("validation_fraction", validation_fraction, at_least=0, below=1)
-        self.net = self.scaler = self.targets = self.history = None
+        self.net = None
 
     @property
-    def classes_(self):
+    def classes_(self) -> NDArray[Any] | None:
         """The labels; None for regression, and before the fit."""
         return None if self.net is None else self.net.classes_
 
-    def fit(self, X, y, validation_data=None, callbacks=(), n_threads=None, verbose=0):
+    def fit(self, X: ArrayLike, y: ArrayLike, validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+            callbacks: Sequence[Callback] = (), n_threads: int | None = None, verbose: int = 0) -> Self:
         """Train anew.
 
         Parameters
@@ -171,7 +187,7 @@ class Tabular:
         validation_data : (X, y), optional
             Decides which epoch is kept. Default: `validation_fraction` of the samples.
         callbacks, n_threads, verbose
-            As in `Network.fit`.
+            As in `fastbp.Network.fit`.
 
         Returns
         -------
@@ -199,12 +215,12 @@ class Tabular:
         self.net, self.scaler, self.targets = net, scaler, targets
         return self
 
-    def predict(self, X, n_threads=None):
+    def predict(self, X: ArrayLike, n_threads: int | None = None) -> NDArray[Any]:
         """Labels (n_samples,), or numbers of the shape that the targets had."""
         net = self._fitted
         return self.targets.decode(net.predict(self.scaler.transform(X), n_threads=n_threads))
 
-    def predict_proba(self, X, n_threads=None):
+    def predict_proba(self, X: ArrayLike, n_threads: int | None = None) -> Array:
         """Probabilities (n_samples, n_classes), columns as in ``classes_``. Label smoothing makes them modest.
 
         Raises

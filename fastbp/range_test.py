@@ -6,11 +6,17 @@ good one lets it fall, too large a one throws it up again.
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastbp import _threads, _validate, gradients
+from fastbp._typing import ArrayLike, Doubles
+from fastbp._update import Optimizer
 from fastbp.optimizers import LBFGS, Rprop, read_optimizer
+
+if TYPE_CHECKING:
+    from fastbp.network import Network
 
 #: The smoothed loss is an exponential mean over this share of the steps.
 WINDOW = 0.05
@@ -43,24 +49,24 @@ class RangeTest:
         A tenth of that; None if the loss fell nowhere by more than batches differ.
     """
 
-    rates: np.ndarray
-    losses: np.ndarray
+    rates: Doubles
+    losses: Doubles
     window: float
 
     @cached_property
-    def smoothed(self):
+    def smoothed(self) -> Doubles:
         return _smooth(self.losses, self.window)
 
     @property
-    def start(self):
+    def start(self) -> float:
         return float(self.losses[:self._n_first].mean())
 
     @property
-    def lowest(self):
+    def lowest(self) -> float:
         return float(self.rates[self.lowest_step])
 
     @property
-    def suggestion(self):
+    def suggestion(self) -> float | None:
         steps = np.diff(self.losses[:self.lowest_step + 1])
         variance = (steps**2).mean() / 2                # of a batch, since the loss itself moves slowly
         noise = np.sqrt(variance / (2 * self.window - 1) + variance / self._n_first)    # of the two means
@@ -68,7 +74,7 @@ class RangeTest:
         return self.lowest / BELOW_LOWEST if fell else None
 
     @property
-    def lowest_step(self):
+    def lowest_step(self) -> int:
         """Where the smoothed loss was lowest."""
         return self._n_first + int(np.argmin(self.smoothed[self._n_first:]))
 
@@ -76,7 +82,7 @@ class RangeTest:
     def _n_first(self):
         return min(max(2, len(self.losses) // 10), len(self.losses) - 1)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Any = None) -> Any:
         """Draw the losses over the rates; see `fastbp.plots.plot_range_test`. Needs matplotlib."""
         from fastbp import plots
         return plots.plot_range_test(self, ax)
@@ -88,8 +94,9 @@ class RangeTest:
         return f"learning_rate={self.suggestion:.2g}: of {tried}, the loss was lowest at {self.lowest:.2g}"
 
 
-def learning_rate_range_test(net, X, y, optimizer=None, *, batch_size=32, lowest=1e-6, highest=100.0, n_steps=200,
-                             n_threads=None):
+def learning_rate_range_test(net: "Network", X: ArrayLike, y: ArrayLike, optimizer: Optimizer | None = None, *,
+                             batch_size: int = 32, lowest: float = 1e-6, highest: float = 100.0, n_steps: int = 200,
+                             n_threads: int | None = None) -> RangeTest:
     """Train a copy of the network for some steps at rising learning rates.
 
     Parameters
@@ -119,9 +126,9 @@ def learning_rate_range_test(net, X, y, optimizer=None, *, batch_size=32, lowest
     TypeError, ValueError
         If an argument is not as described, or the loss is not finite at the start.
     """
-    optimizer = read_optimizer(optimizer)
-    if isinstance(optimizer, (LBFGS, Rprop)):
-        raise ValueError(f"optimizer must be one whose steps follow a learning rate, not {type(optimizer).__name__}")
+    rule = read_optimizer(optimizer)
+    if isinstance(rule, (LBFGS, Rprop)):
+        raise ValueError(f"optimizer must be one whose steps follow a learning rate, not {type(rule).__name__}")
     lowest = _validate.number("lowest", lowest, above=0)
     highest = _validate.number("highest", highest, above=lowest)
     n_steps = int(_validate.number("n_steps", _validate.positive_int("n_steps", n_steps), at_least=20))
@@ -130,7 +137,7 @@ def learning_rate_range_test(net, X, y, optimizer=None, *, batch_size=32, lowest
     n_threads = _threads.choose(n_threads, net._flops(batch_size, training=True), net._openmp_limit())
     rates = np.geomspace(lowest, highest, n_steps)
     losses = _train(gradients.copy_stack(net, net.dtype.name), X, y, _order(net.seed, len(X), n_steps * batch_size), batch_size,
-                    optimizer.update(), rates, n_threads)
+                    rule.update(), rates, n_threads)
     if len(losses) < 2:
         raise ValueError(f"X and y must give a finite loss for a range test; it is not, at learning rate {rates[len(losses)]:g}")
     return RangeTest(rates[:len(losses)], losses, WINDOW * n_steps)

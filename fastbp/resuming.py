@@ -44,7 +44,7 @@ def check(fit, saved):
         raise ValueError(f"resume: {saved.path!r} is the checkpoint of another fit: {'; '.join(differences)}")
     if isa != ISA:
         warnings.warn(f"{saved.path!r} was written on the ISA row {isa}, and this is {ISA}: last bits may differ from those of a "
-                      "fit that was never stopped", UserWarning, stacklevel=4)
+                      "fit that was never stopped", UserWarning, stacklevel=5)
 
 
 def restore_history(fit, saved):
@@ -77,7 +77,7 @@ def restore(fit, saved):
 
 # What makes a fit the same --------------------------------------------------------------------------------------
 
-_DIGESTS = ("X, y or a weight", "validation_data")
+_DIGESTS = ("rows", "X, y or a weight", "validation_data")
 
 
 def identity(fit):
@@ -89,6 +89,7 @@ def identity(fit):
         "optimizer": in_words(plan.optimizer), "batch_size": plan.batch_size, "shuffle": plan.shuffle,
         "n_samples": None if fit.source.is_stream else fit.source.n_samples, "health": plan.health,
         "callbacks with a state": [type(callback).__qualname__ for callback in fit.stateful],
+        "rows": None if fit.source.rows is None else hashlib.sha256(fit.source.rows.tobytes()).hexdigest(),
         "X, y or a weight": digest(fit.source.first), "validation_data": digest(fit.validation),
     }
 

@@ -1,8 +1,12 @@
 """Between a table as it comes and numbers that suit a network: columns and targets, centred and scaled."""
 
+from typing import Self
+
 import numpy as np
+from numpy.typing import NDArray
 
 from fastbp import _targets, _validate
+from fastbp._typing import ArrayLike, Doubles
 from fastbp.losses import SoftmaxCrossEntropy
 
 
@@ -13,7 +17,7 @@ class RobustScaler:
     those quantiles are equal, half the range takes the place of their difference; a constant column becomes 0.
     """
 
-    def fit(self, X):
+    def fit(self, X: ArrayLike) -> Self:
         """Measure the columns.
 
         Parameters
@@ -36,7 +40,7 @@ class RobustScaler:
         self.factors = np.divide(1, spread, out=np.zeros_like(spread), where=spread > 0)
         return self
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> NDArray[np.float32]:
         """The columns as the network gets them, float32.
 
         Parameters
@@ -108,7 +112,7 @@ class NumberTargets:
         return y
 
 
-def read_table(name, X, n_columns=None):
+def read_table(name: str, X: ArrayLike, n_columns: int | None = None) -> Doubles:
     """Finite float64 numbers (n_samples, n_columns); None takes any number of columns."""
     X = _validate.matrix(name, X, (None, n_columns), np.float64)
     _validate.some_samples(name, X)

@@ -4,12 +4,14 @@ A schedule is a pure function: the rates of some steps, counted from 0, out of t
 metric that it watches, one value an epoch. So a fit that is resumed goes on with the very same rates.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from fastbp._rates import Schedule, monitor_of, rates_of, read_learning_rate
+from fastbp._rates import LearningRate, monitor_of, rates_of, read_learning_rate
+from fastbp._rates import Schedule as Schedule
+from fastbp._typing import Array, Steps
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Constant(Schedule):
     def __post_init__(self):
         self._numbers("learning_rate", above=0)
 
-    def rates(self, steps, total, values):
+    def rates(self, steps: Steps, total: int | None, values: Sequence[float]) -> Array:
         return np.full(len(steps), self.learning_rate)
 
 
@@ -54,7 +56,7 @@ class StepDecay(Schedule):
         self._numbers("factor", above=0, below=1)
         self._positive_ints("every")
 
-    def rates(self, steps, total, values):
+    def rates(self, steps: Steps, total: int | None, values: Sequence[float]) -> Array:
         return self.learning_rate * self.factor ** (steps // self.every)
 
 
@@ -72,7 +74,7 @@ class Exponential(StepDecay):
         In (0, 1).
     """
 
-    def rates(self, steps, total, values):
+    def rates(self, steps: Steps, total: int | None, values: Sequence[float]) -> Array:
         return self.learning_rate * self.factor ** (steps / self.every)
 
 
@@ -98,7 +100,7 @@ class InverseScaling(Schedule):
         self._numbers("learning_rate", "power", above=0)
         self._positive_ints("every")
 
-    def rates(self, steps, total, values):
+    def rates(self, steps: Steps, total: int | None, values: Sequence[float]) -> Array:
         return self.learning_rate / (1 + steps / self.every) ** self.power
 
 
@@ -130,7 +132,7 @@ class Cosine(Schedule):
         self._numbers("lowest", at_least=0, at_most=self.learning_rate)
         self._positive_ints("growth", *(["period"] if self.period is not None else []))
 
-    def rates(self, steps, total, values):
+    def rates(self, steps: Steps, total: int | None, values: Sequence[float]) -> Array:
         progress = _progress(self, steps, total) if self.period is None else self._place(steps)
         return self.lowest + (self.learning_rate - self.lowest) * (1 + np.cos(np.pi * progress)) / 2
 
@@ -170,7 +172,7 @@ class OneCycle(Schedule):
         self._numbers("rise", above=0, below=1)
         self._numbers("first", "last", at_least=0, at_most=1)
 
-    def rates(self, steps, total, values):
+    def rates(self, steps: Steps, total: int | None, values: Sequence[float]) -> Array:
         progress = _progress(self, steps, None if total is None else max(total - 1, 1))
         rising = progress < self.rise
         end = np.where(rising, self.first, self.last)
@@ -194,7 +196,7 @@ class CosLog4(Schedule):
     def __post_init__(self):
         self._numbers("learning_rate", above=0)
 
-    def rates(self, steps, total, values):
+    def rates(self, steps: Steps, total: int | None, values: Sequence[float]) -> Array:
         return self.learning_rate * (1 - np.cos(2 * np.pi * np.log2(1 + 15 * _progress(self, steps, total)))) / 2
 
 
@@ -233,10 +235,10 @@ class ReduceOnPlateau(Schedule):
         self._numbers("min_delta", at_least=0)
         self._numbers("lowest", at_least=0, at_most=self.learning_rate)
 
-    def rates(self, steps, total, values):
+    def rates(self, steps: Steps, total: int | None, values: Sequence[float]) -> Array:
         return np.full(len(steps), max(self.learning_rate * self.factor ** self.n_reductions(values), self.lowest))
 
-    def n_reductions(self, values):
+    def n_reductions(self, values: Sequence[float]) -> int:
         """How often the rate has been reduced after these values. NaN is never better."""
         sign = 1 if self.monitor.endswith("loss") else -1
         best, waited, n_reductions = np.inf, 0, 0
@@ -262,7 +264,7 @@ class Warmup(Schedule):
         Steps of the warm-up.
     """
 
-    then: Any
+    then: LearningRate
     n_steps: int
 
     def __post_init__(self):
@@ -270,10 +272,10 @@ class Warmup(Schedule):
         self._positive_ints("n_steps")
 
     @property
-    def monitor(self):
+    def monitor(self) -> str | None:
         return monitor_of(self.then)
 
-    def rates(self, steps, total, values):
+    def rates(self, steps: Steps, total: int | None, values: Sequence[float]) -> Array:
         left = None if total is None else max(total - self.n_steps, 1)
         first = rates_of(self.then, np.zeros(1, np.int64), left, values)[0]
         later = rates_of(self.then, np.maximum(steps - self.n_steps, 0), left, values)

@@ -8,12 +8,12 @@ from fastbp import _targets
 
 
 class Arrays:
-    """All samples at once."""
+    """All samples at once, or those of them at `rows`, int64 places that an order is taken from."""
 
     is_stream = False
 
-    def __init__(self, data):
-        self.first = data
+    def __init__(self, data, rows=None):
+        self.first, self.rows = data, rows
 
     def chunks(self):
         """The chunks of an epoch."""
@@ -21,7 +21,7 @@ class Arrays:
 
     @property
     def n_samples(self):
-        return len(self.first.X)
+        return len(self.first.X if self.rows is None else self.rows)
 
 
 class Stream:
@@ -31,7 +31,7 @@ class Stream:
     known what to train on.
     """
 
-    is_stream = True
+    is_stream, rows = True, None
 
     def __init__(self, chunks, epochs, read):
         if isinstance(chunks, Iterator) and epochs > 1:

@@ -11,12 +11,15 @@ C is the mean loss of the samples, so delta carries 1/n. Samples are rows and W 
 """
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastbp import gradients
 from fastbp._dispatch import core
 from fastbp._rates import rates_of
+from fastbp._typing import Doubles
 from fastbp.activations import ACTIVATIONS
 from fastbp.optimizers import LBFGS, read_optimizer
 
@@ -54,18 +57,18 @@ class Trace:
     """
 
     loss: float
-    y: np.ndarray
-    W: list
-    b: list
-    z: list
-    a: list
-    output: np.ndarray
-    delta: list
-    dW: list
-    db: list
-    update_W: list
-    update_b: list
-    activations: tuple
+    y: NDArray[Any]
+    W: list[Doubles]
+    b: list[Doubles]
+    z: list[Doubles]
+    a: list[Doubles]
+    output: Doubles
+    delta: list[Doubles]
+    dW: list[Doubles]
+    db: list[Doubles]
+    update_W: list[Doubles]
+    update_b: list[Doubles]
+    activations: tuple[str, ...]
     settings: str
 
     def __str__(self):

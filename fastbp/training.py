@@ -66,6 +66,13 @@ class Team:
             return self.best, SLICE_SECONDS
         return next(size for size in self.sizes if size != self.best), PROBE_SECONDS
 
+    def offer(self, other):
+        """From the next slice on, `other` threads may be tried."""
+        if other != self.sizes[-1]:
+            self.sizes = (self.sizes[0], other) if other != self.sizes[0] else self.sizes[:1]
+            self.step_seconds = {size: seconds for size, seconds in self.step_seconds.items() if size in self.sizes}
+            self.next_probe = 0.0
+
     def record(self, size, n_steps, seconds, was_probe):
         first = not self.step_seconds
         self.step_seconds[size] = seconds / max(n_steps, 1)
@@ -180,14 +187,16 @@ class Run:
             self.step, _ = self._slice(self.step, last, np.zeros(3))
 
 
-def evaluate(stack, data, flops, n_threads):
-    """Sums of losses, scores and weights over the samples; `flops` of one sample sizes the slices."""
+def evaluate(stack, data, flops, n_threads, look=lambda: None):
+    """Sums of losses, scores and weights over the samples; `flops` of one sample sizes the slices, between which `look` is
+    called."""
     n_chunks = -(-len(data.X) // stack.chunk_size)
     losses, scores = np.empty(n_chunks), np.empty(n_chunks)
     for part in slices(stack, len(data.X), flops, n_threads):
         chunks = slice(part.start // stack.chunk_size, -(-part.stop // stack.chunk_size))
         weights = None if data.weights is None else data.weights[part]
         stack.evaluate(data.X[part], data.y[part], weights, losses[chunks], scores[chunks], n_threads)
+        look()
     return losses.sum(), scores.sum(), len(data.X) if data.weights is None else data.weights.sum()
 
 

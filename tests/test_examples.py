@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import fastbp
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PNG = b"\x89PNG"
 
@@ -45,7 +47,7 @@ def rows(capsys):
 
 def test_every_script_is_run_here():
     scripts = {path.stem for path in EXAMPLES.glob("[!_]*.py")}
-    assert scripts == {"nielsen_table", "nielsen_curve", "vanishing_gradient", "mnist_dropout", "tabular"}
+    assert scripts == {"nielsen_table", "nielsen_curve", "vanishing_gradient", "mnist_dropout", "tabular", "embed_torch"}
 
 
 def test_nielsen_table(images, picture, capsys):
@@ -75,6 +77,13 @@ def test_tabular(picture, capsys):
     pytest.importorskip("sklearn")
     run("tabular", "diabetes", "--seeds", 1, "--plot", picture)
     assert len(rows(capsys)) == 3
+
+
+def test_embed_torch(capsys):
+    """Gradients of every activation, and training beside torch's own layers; it ends with an error where they differ."""
+    pytest.importorskip("torch")
+    run("embed_torch")
+    assert capsys.readouterr().out.count(" ok\n") == len(fastbp.activations.ACTIVATIONS)
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)

@@ -326,7 +326,7 @@ def test_a_result_goes_into_the_array_given_or_nowhere(tmp_path, writer, dtype):
 
 
 NO_PLACES = {"list": [[0.0]], "text": "out", "number": 0, "dates": np.zeros(Y_SHAPE, "M8[D]"),
-             "memoryview": memoryview(np.empty(Y_SHAPE)),
+             "read-only memoryview": memoryview(np.empty(Y_SHAPE)).toreadonly(),
              "0-d": np.empty(()), "column": np.empty((N, 1)), "3-d": np.empty((1, N, N_OUT))}
 
 

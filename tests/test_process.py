@@ -77,12 +77,6 @@ def bits(net):
     return hashlib.sha256(b"".join(p.tobytes() for p in net.weights + net.biases)).hexdigest()
 
 
-def team():
-    """Threads of a fit that asks for two: a build without OpenMP is serial from the start."""
-    import fastbp
-    return 2 if fastbp.config()["openmp"] else 1
-
-
 def trained(seed=0, n_threads=2):
     """The bits of a small network after three epochs, and the number of threads that it got."""
     fastbp = package()
@@ -146,15 +140,15 @@ def parent_and_child(kind, path):
 @pytest.mark.parametrize("kind", ["os.fork", "fork", "grandchild"])
 def test_a_forked_child_trains_serially_with_one_warning(tmp_path, kind):
     before, (results, caught), after = in_own_process("parent_and_child", kind, tmp_path / "child")
-    assert before == after and before[1] == team()  # the parent goes on, with its threads
+    assert before == after and before[1] == 2  # the parent goes on, with its threads
     assert results == [[before[0], 1]] * 2
-    assert [name for name in caught if name != "DeprecationWarning"] == ["RuntimeWarning"] * (team() - 1)
+    assert [name for name in caught if name != "DeprecationWarning"] == ["RuntimeWarning"]
 
 
 @pytest.mark.parametrize("kind", [m for m in multiprocessing.get_all_start_methods() if m != "fork"])
 def test_a_fresh_child_trains_with_threads(tmp_path, kind):
     before, (results, caught), after = in_own_process("parent_and_child", kind, tmp_path / "child")
-    assert before == after and before[1] == team()
+    assert before == after and before[1] == 2
     assert results == [before] * 2 and caught == []
 
 

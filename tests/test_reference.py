@@ -11,8 +11,8 @@ from fastbp import _dispatch, reference
 
 ACTIVATIONS = list(reference.ACTIVATIONS)
 LOSSES = list(reference.LOSSES)
-# Facts of the machine or of the build, which have no twin.
-WITHOUT_TWIN = {"fma_chain", "openmp"}
+# Facts of the machine or of the build, and what C gets: these have no twin.
+WITHOUT_TWIN = {"fma_chain", "openmp", "handle", "table"}
 
 
 def signature(function):

@@ -5,25 +5,9 @@ Contents, from the ground up. Each room uses only the rooms above it.
 
 import numpy
 
-from cython.parallel cimport parallel, threadid
 from libc.math cimport INFINITY, NAN, isfinite, log, pow, sqrt
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
-
-cdef extern from *:
-    """
-    #ifdef _OPENMP
-    #include <omp.h>
-    #define FASTBP_OPENMP 1
-    #else
-    #define FASTBP_OPENMP 0
-    static inline int omp_get_num_threads(void) { return 1; }
-    static inline int omp_get_max_threads(void) { return 1; }
-    #endif
-    """
-    const bint FASTBP_OPENMP
-    int omp_get_num_threads() nogil
-    int omp_get_max_threads() nogil
 
 include "types.pxi"             # numbers, vectors, panels
 include "span.pxi"              # exp, log, tanh, sigmoid, erf

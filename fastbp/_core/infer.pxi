@@ -71,7 +71,8 @@ cdef void score_chunk(Inference* job, Py_ssize_t chunk, const real* raw, real* d
         job.scores[chunk] += scores[r]
 
 
-cdef void infer_thread(Inference* job, int thread, int n_threads) noexcept nogil:
+cdef void infer_thread(void* work, int thread, int n_threads) noexcept nogil:
+    cdef Inference* job = <Inference*>work
     cdef Py_ssize_t n_chunks = (job.n_samples + CHUNK - 1) // CHUNK, chunk
     cdef real* scratch = job.scratch + thread * 3 * job.buffer
     for chunk in range(part(n_chunks, n_threads, thread), part(n_chunks, n_threads, thread + 1)):
@@ -86,40 +87,43 @@ cdef int infer(Inference* job, int n_threads) noexcept nogil:
     job.scratch = <real*>aligned_malloc(n_threads * 3 * job.buffer * sizeof(real))
     if job.scratch == NULL:
         return NO_MEMORY
-    if n_threads == 1:
-        infer_thread(job, 0, 1)
-    else:
-        with parallel(num_threads=n_threads):
-            infer_thread(job, threadid(), omp_get_num_threads())
+    run_team(infer_thread, job, n_threads)
     aligned_release(job.scratch)
     return 0
 
 
 # One layer by itself, for `dense_forward` and `dense_backward`.
 
+cdef struct Single:
+    const Layer* layer
+    const Layer* below              # whose dz is dX; not looked at by forward
+    const real* x
+    const Pass* how
+    Py_ssize_t n_rows
+    Update rule                     # none
+
+
+cdef void single_forward(void* work, int thread, int n_threads) noexcept nogil:
+    cdef Single* it = <Single*>work
+    forward_rows(it.layer, it.x, it.how, part(it.n_rows, n_threads, thread), part(it.n_rows, n_threads, thread + 1))
+
+
+cdef void single_backward(void* work, int thread, int n_threads) noexcept nogil:
+    """dX by rows and dW by blocks; neither needs the other."""
+    cdef Single* it = <Single*>work
+    cdef Work keep = Work(KEEP, &it.rule, it.n_rows, it.how.panel, 1, True)
+    backward_rows(it.layer, it.below, it.how, part(it.n_rows, n_threads, thread), part(it.n_rows, n_threads, thread + 1))
+    update_layer(it.layer, it.below.a, &keep, thread, n_threads)
+
+
 cdef void dense_forward_panels(const Layer* layer, const real* x, const Pass* how, Py_ssize_t n_rows,
                                int n_threads) noexcept nogil:
-    cdef int t, team
-    if n_threads == 1:
-        forward_rows(layer, x, how, 0, n_rows)
-        return
-    with parallel(num_threads=n_threads):
-        t, team = threadid(), omp_get_num_threads()
-        forward_rows(layer, x, how, part(n_rows, team, t), part(n_rows, team, t + 1))
+    cdef Single it = Single(layer, NULL, x, how, n_rows)
+    run_team(single_forward, &it, n_threads)
 
 
 cdef void dense_backward_panels(const Layer* layer, const Layer* below, const Pass* how, Py_ssize_t n_rows,
                                 int n_threads) noexcept nogil:
-    """dX by rows and dW by blocks; neither needs the other."""
-    cdef Update rule
-    cdef Work work = Work(KEEP, &rule, n_rows, how.panel, 1, True)
-    cdef int t, team
-    memset(&rule, 0, sizeof(Update))
-    if n_threads == 1:
-        backward_rows(layer, below, how, 0, n_rows)
-        update_layer(layer, below.a, &work, 0, 1)
-        return
-    with parallel(num_threads=n_threads):
-        t, team = threadid(), omp_get_num_threads()
-        backward_rows(layer, below, how, part(n_rows, team, t), part(n_rows, team, t + 1))
-        update_layer(layer, below.a, &work, t, team)
+    cdef Single it = Single(layer, below, NULL, how, n_rows)
+    memset(&it.rule, 0, sizeof(Update))
+    run_team(single_backward, &it, n_threads)

@@ -150,5 +150,5 @@ def fma_chain(Py_ssize_t n):
 
 
 def openmp():
-    """Whether the core was built with OpenMP, and how many threads its runtime would give."""
-    return bool(FASTBP_OPENMP), omp_get_max_threads()
+    """Whether the core was built with OpenMP, and the most threads that its runtime would give."""
+    return bool(FASTBP_OPENMP), most_threads()

@@ -112,12 +112,6 @@ cdef Rows rows_of(const real[:, ::1] array):
     return rows
 
 
-cdef Rows row_of(const real[::1] array):
-    cdef Rows rows
-    rows.data, rows.stride, rows.is_double = <const char*>&array[0], 0, FASTBP_F64
-    return rows
-
-
 cdef Memory packed(array, Py_ssize_t height):
     """A (rows, n) array in panels of `height` lines."""
     cdef Source source = Source(array)

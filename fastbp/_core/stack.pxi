@@ -78,6 +78,8 @@ cdef class Stack(Workspace):
 
     cdef void evaluate_custom(self, X, y, weights, double[::1] losses, int n_threads) except *:
         cdef Py_ssize_t n = len(X), n_out = self.layers[self.net.n_layers - 1].n_out, n_y = y.shape[1]
+        # Of this call alone, with the error that the function may raise: others may be evaluating too.
+        cdef Criterion own = Criterion({"code": CUSTOM, "parameter": 0.0, "function": self.criterion.function}, n_out)
         raw, rows = numpy.empty((n, n_out), self.dtype), numpy.ascontiguousarray(y, self.dtype)
         draw, each = numpy.empty_like(raw), numpy.empty(n)
         cdef const real[:, ::1] raw_rows, y_rows = rows
@@ -85,9 +87,9 @@ cdef class Stack(Workspace):
         cdef double[::1] each_row = each
         self.forward(X, raw, n_threads)
         raw_rows = raw
-        if self.net.loss.function(self.net.loss.context, n, n_out, n_y, &raw_rows[0, 0], &y_rows[0, 0], &each_row[0],
-                                  &draw_rows[0, 0]):
-            self.criterion.reraise()
+        if own.spec.function(own.spec.context, n, n_out, n_y, &raw_rows[0, 0], &y_rows[0, 0], &each_row[0],
+                             &draw_rows[0, 0]):
+            own.reraise()
         if weights is not None:
             each *= weights
         for chunk in range(losses.shape[0]):

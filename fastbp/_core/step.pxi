@@ -88,8 +88,9 @@ cdef inline Share share_of(const Training* job, Py_ssize_t step, int thread, int
     return mine
 
 
-cdef void train_thread(Training* job, int thread, int n_threads) noexcept nogil:
+cdef void train_thread(void* work, int thread, int n_threads) noexcept nogil:
     """Steps until `last`, the deadline, or a loss that is not finite: that step is then not taken."""
+    cdef Training* job = <Training*>work
     cdef Py_ssize_t step = job.step, r
     cdef double total, weight
     cdef bint stop = False, updates = job.how.mode == TRAINING, watched
@@ -137,12 +138,7 @@ cdef void train_thread(Training* job, int thread, int n_threads) noexcept nogil:
 
 
 cdef void train(Training* job, int n_threads) noexcept nogil:
-    """One thread never enters OpenMP, so that it works in a forked child (GCC's libgomp hangs there)."""
-    if n_threads == 1:
-        train_thread(job, 0, 1)
-    else:
-        with parallel(num_threads=n_threads):
-            train_thread(job, threadid(), omp_get_num_threads())
+    run_team(train_thread, job, n_threads)
 
 
 # Health, at the watched steps: the weights before the update, dz and the slopes before it too, dW after.
@@ -178,7 +174,8 @@ cdef struct InputGradient:
     Rows draw                       # (n_samples, n_out)
     Layer input                     # an identity under the first layer, whose dz is dX
 
-cdef void input_gradient_thread(InputGradient* it, int thread, int n_threads) noexcept nogil:
+cdef void input_gradient_thread(void* work, int thread, int n_threads) noexcept nogil:
+    cdef InputGradient* it = <InputGradient*>work
     cdef Training* job = it.job
     cdef const Layer* top = &job.net.layers[job.net.n_layers - 1]
     cdef Share mine = share_of(job, 0, thread, n_threads)
@@ -188,9 +185,6 @@ cdef void input_gradient_thread(InputGradient* it, int thread, int n_threads) no
     backward_batch(job, &mine, 0)
     backward_rows(&job.net.layers[0], &it.input, &mine.how, mine.first, mine.last)
 
+
 cdef void input_gradient(InputGradient* it, int n_threads) noexcept nogil:
-    if n_threads == 1:
-        input_gradient_thread(it, 0, 1)
-    else:
-        with parallel(num_threads=n_threads):
-            input_gradient_thread(it, threadid(), omp_get_num_threads())
+    run_team(input_gradient_thread, it, n_threads)

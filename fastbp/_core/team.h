@@ -1,14 +1,18 @@
-/* What a team of threads needs of the platform: a barrier, a clock, aligned memory. */
+/* What a team of threads needs of the platform: the threads, a barrier, a clock, aligned memory. */
 #ifndef FASTBP_TEAM_H
 #define FASTBP_TEAM_H
+#include <limits.h>
 #include <stdlib.h>
-#include <time.h>
 #ifdef _WIN32
+#define WIN32_LEAN_AND_MEAN                               /* macros such as small and interface stay out */
+#define NOMINMAX
 #include <malloc.h>
 #include <windows.h>
 #define yield_cpu() SwitchToThread()
 #else
+#include <pthread.h>
 #include <sched.h>
+#include <time.h>
 #define yield_cpu() sched_yield()
 #endif
 
@@ -42,15 +46,92 @@ static inline void barrier_wait(barrier_t *barrier, int n_threads)
         if (spins < 2000) { spins++; relax(); } else yield_cpu();
 }
 
+/* Runs member(work, thread, n) in a team of n <= n_threads, of which the caller is thread 0. Members may wait for one
+ * another. One thread never enters OpenMP, so that it works in a forked child, where GCC's libgomp hangs. */
+#ifdef _OPENMP
+#include <omp.h>
+#define FASTBP_OPENMP 1
+#define most_threads() omp_get_max_threads()
+
+static inline void run_team(void (*member)(void *, int, int), void *work, int n_threads)
+{
+    if (n_threads == 1) { member(work, 0, 1); return; }
+    #pragma omp parallel num_threads(n_threads)
+    member(work, omp_get_thread_num(), omp_get_num_threads());
+}
+
+#else
+/* Threads of our own, made for the call and joined at its end: some 20 us a thread, and nothing that outlives it. For where
+ * the compiler brings no OpenMP, or one that does not bear a second copy of itself in the process (LLVM's). */
+#define FASTBP_OPENMP 0
+#define most_threads() INT_MAX
+
+typedef struct {
+    void (*member)(void *, int, int);
+    void *work;
+    int size;                       /* 0 until it is known how many there are: a machine may refuse the next thread */
+} team_t;
+
+typedef struct {
+    team_t *team;
+    int thread;
+} member_t;
+
+static inline void run_member(const member_t *it)
+{
+    int size;
+    while ((size = __atomic_load_n(&it->team->size, __ATOMIC_ACQUIRE)) == 0) yield_cpu();
+    it->team->member(it->team->work, it->thread, size);
+}
+
+#ifdef _WIN32
+typedef HANDLE thread_t;
+static DWORD WINAPI thread_main(void *it) { run_member((const member_t *)it); return 0; }
+static inline int thread_start(thread_t *thread, member_t *it)
+{
+    *thread = CreateThread(NULL, 0, thread_main, it, 0, NULL);
+    return *thread != NULL;
+}
+static inline void thread_join(thread_t thread) { WaitForSingleObject(thread, INFINITE); CloseHandle(thread); }
+#else
+typedef pthread_t thread_t;
+static void *thread_main(void *it) { run_member((const member_t *)it); return NULL; }
+static inline int thread_start(thread_t *thread, member_t *it) { return !pthread_create(thread, NULL, thread_main, it); }
+static inline void thread_join(thread_t thread) { pthread_join(thread, NULL); }
+#endif
+
+static inline void run_team(void (*member)(void *, int, int), void *work, int n_threads)
+{
+    team_t team = {member, work, 0};
+    thread_t *threads = n_threads > 1 ? (thread_t *)malloc((size_t)n_threads * (sizeof(thread_t) + sizeof(member_t))) : NULL;
+    member_t *members = (member_t *)(threads + n_threads);
+    int size = 1, i;
+    while (threads != NULL && size < n_threads) {
+        members[size].team = &team;
+        members[size].thread = size;
+        if (!thread_start(&threads[size], &members[size])) break;
+        size++;
+    }
+    __atomic_store_n(&team.size, size, __ATOMIC_RELEASE);
+    member(work, 0, size);
+    for (i = 1; i < size; i++) thread_join(threads[i]);
+    free(threads);
+}
+#endif
+
+/* Seconds, by a clock that nobody sets. */
 static inline double now(void)
 {
-    struct timespec t;
-#ifdef CLOCK_MONOTONIC
-    clock_gettime(CLOCK_MONOTONIC, &t);
+#ifdef _WIN32
+    LARGE_INTEGER ticks, frequency;
+    QueryPerformanceCounter(&ticks);
+    QueryPerformanceFrequency(&frequency);
+    return (double)ticks.QuadPart / (double)frequency.QuadPart;
 #else
-    timespec_get(&t, TIME_UTC);
-#endif
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+#endif
 }
 
 /* On a page where that costs nothing; on a line where a page's alignment would cost more than the work of one sample. */

@@ -42,6 +42,9 @@ cdef extern from "simd.h" nogil:
     void prefetch "__builtin_prefetch"(const void* p)
 
 cdef extern from "team.h" nogil:
+    const bint FASTBP_OPENMP
+    int most_threads()
+    void run_team(void (*member)(void*, int, int) noexcept nogil, void* work, int n_threads)
     ctypedef struct barrier_t:
         pass
     void barrier_wait(barrier_t* barrier, int n_threads)

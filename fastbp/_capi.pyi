@@ -1,0 +1,2 @@
+api: object
+__pyx_capi__: dict[str, object]
