@@ -4,8 +4,12 @@ Append only: to change a case, its data or a seed is to end the history of every
 fastbp is imported inside functions, so that this file loads whatever version is being measured.
 """
 
+import os
+import re
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 
@@ -20,6 +24,13 @@ OPTIMIZERS = {
     "weight_decay": ("SGD", {"weight_decay": 1e-4}),
     "l2": ("SGD", {"l2": 1e-4}),
     "adam": ("Adam", {}),
+    "adamw": ("AdamW", {}),
+    "amsgrad": ("Adam", {"amsgrad": True}),
+    "nadam": ("NAdam", {}),
+    "adagrad": ("AdaGrad", {}),
+    "rmsprop": ("RMSprop", {}),
+    "lion": ("Lion", {}),
+    "rprop": ("Rprop", {}),
 }
 
 
@@ -55,7 +66,7 @@ CASES = {
 }
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=8)
 def samples(n_samples, n_in, n_classes, dtype):
     """Normal X, and labels in turn: the first n_classes samples hold every class."""
     X = np.random.default_rng(0).standard_normal((n_samples, n_in), dtype=dtype)
@@ -90,18 +101,57 @@ def learning_rate(case):
 
 
 def optimizer(name, learning_rate):
-    """A row of OPTIMIZERS; asv shows n/a for versions that lack it."""
+    """A row of OPTIMIZERS; n/a for versions that lack it."""
     import fastbp
 
     kind, settings = OPTIMIZERS[name]
-    if not hasattr(fastbp, kind):
-        raise NotImplementedError(f"this fastbp has no {kind}")
-    return getattr(fastbp, kind)(learning_rate, **settings)
+    rule = getattr(fastbp, kind, None)
+    fields = getattr(rule, "__dataclass_fields__", {})
+    skip_unless(rule and all(setting in fields for setting in settings), f"this fastbp has no {name}")
+    return rule(learning_rate, **settings)
 
 
-def skip_unless_threads(n_threads):
-    """Called in `setup`: asv shows n/a where the machine has fewer."""
+def skip_unless(condition, reason):
+    """Called in `setup`: asv shows n/a for what this version or this machine does not have."""
+    if not condition:
+        raise NotImplementedError(reason)
+
+
+def enum_names(file, enum):
+    """Members of an enum of the core, in the checkout that these suites stand in: one list for every version measured."""
+    text = (Path(__file__).parents[2] / "fastbp" / "_core" / file).read_text(encoding="utf-8")
+    return re.search(rf"^cpdef enum {enum}:\n((?:    \w+\n)+)", text, re.MULTILINE)[1].lower().split()
+
+
+CPUS = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+def use_cores(n=None):
+    """Binds the process to n cores, or to all that it was given; n/a on a machine with fewer."""
     import fastbp
 
-    if fastbp.get_num_threads() < n_threads:
-        raise NotImplementedError(f"this machine gives fewer than {n_threads} threads")
+    if CPUS:
+        os.sched_setaffinity(0, CPUS)
+    if n is not None:
+        skip_unless(fastbp.get_num_threads() >= n, f"this machine gives fewer than {n} threads")
+        if CPUS:
+            os.sched_setaffinity(0, CPUS[:n])
+
+
+SAMPLE_FLOPS = 2.5e8    # a few milliseconds
+CALL_FLOPS = 2e5        # what a call costs before it computes anything, in FLOPs of the same time
+
+
+class Calls:
+    """Base of suites whose call is too short for a clock. A sample is `self.calls` of them; the figure is of one.
+
+    asv does not choose a number of calls by itself where there is a `setup`, which it runs before each sample.
+    """
+
+    repeat = (5, 10, 2.0)
+
+    def use_calls(self, flops):
+        """As many as fill a sample with calls of so many FLOPs: the same number on every machine."""
+        n = max(1, round(SAMPLE_FLOPS / (flops + CALL_FLOPS)))
+        self.calls = range(n)
+        self.timer = lambda: perf_counter() / n
