@@ -5,10 +5,9 @@ calls: this room is where that is thought of.
 """
 import contextlib
 import errno
-import hashlib
 import os
-import secrets
 import stat
+import zlib
 
 from fastbp.errors import FormatError
 
@@ -39,7 +38,7 @@ def replace_file(path, chunks, keep=None):
     if not os.path.isdir(directory):
         raise FileNotFoundError(errno.ENOENT, "No such directory to save into", directory)
     mode = _mode_of(path)
-    temporary = os.path.join(directory, f"{_temporary_prefix(path)}{secrets.token_hex(8)}.tmp")
+    temporary = os.path.join(directory, f"{_temporary_prefix(path)}{os.urandom(8).hex()}.tmp")
     # Never open to more users than the file it replaces; where there is none, the umask decides.
     descriptor = os.open(temporary, _CREATE_FLAGS, 0o666 if mode is None else mode)
     try:
@@ -72,7 +71,7 @@ def remove_temporaries(path):
 
 def _temporary_prefix(path):
     """Of the temporary files for a path; short, whatever the path is."""
-    return f".fastbp-{hashlib.sha256(os.fsencode(os.path.basename(path))).hexdigest()[:8]}-"
+    return f".fastbp-{zlib.crc32(os.fsencode(os.path.basename(path))):08x}-"
 
 
 def _mode_of(path):

@@ -5,7 +5,6 @@ reads it. Here the standard library and NumPy do, and trust nothing: no byte is 
 a file name, memory is taken only for what the file's own size bears out, and a SHA-256 digest covers every
 byte. Of paths and networks this room knows nothing.
 """
-import hashlib
 import json
 import math
 import re
@@ -189,6 +188,7 @@ def _bytes_of(array):
 
 def _digest(length, text, payload):
     """Return the digest of a file whose header `text` has _NO_DIGEST in the digest's place."""
+    import hashlib  # OpenSSL: 2 ms of an import of the package
     digest = hashlib.sha256(length + text.encode())
     for data in payload:
         digest.update(data)

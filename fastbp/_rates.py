@@ -10,7 +10,7 @@ from fastbp._settings import Settings
 from fastbp._typing import Array, Steps
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Schedule(Settings):
     """Base of all schedules. One of your own derives from it and defines `rates`."""
 

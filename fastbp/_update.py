@@ -10,7 +10,7 @@ from fastbp._settings import Settings
 SMALLEST_EPS = 1e-30        # which float32 can tell from 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Optimizer(Settings):
     """Base of the update rules: what all of them share.
 

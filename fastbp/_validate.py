@@ -70,6 +70,11 @@ def seed(value: object) -> int:
     return int(value)
 
 
+def seed_or_fresh(value: object) -> int:
+    """The same, or for None one that nobody knows beforehand."""
+    return int.from_bytes(os.urandom(8), "little") >> 1 if value is None else seed(value)
+
+
 def sequence(name: str, value: Any, what: str) -> Any:
     """A list, tuple or array."""
     if not isinstance(value, (list, tuple, np.ndarray)):

@@ -3,7 +3,7 @@
 The functions themselves are in `kernels.pxd` (for `cimport`) and `include/fastbp.h` (a table, for C).
 """
 
-from pathlib import Path
+import os
 
 from fastbp import _capi, _validate, resuming  # noqa: F401  `fastbp_import` of fastbp.h finds `_capi` loaded
 from fastbp._dispatch import core
@@ -19,7 +19,7 @@ def get_include() -> str:
     -------
     str
     """
-    return str(Path(__file__).parent / "include")
+    return os.path.join(os.path.dirname(__file__), "include")
 
 
 def handle(net, optimizer, batch_size):

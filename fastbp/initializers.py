@@ -4,64 +4,65 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.random import Generator
 
 from fastbp import _validate
 from fastbp._dispatch import core
 from fastbp._typing import ArrayLike, Doubles
 
 if TYPE_CHECKING:
+    from numpy.random import Generator  # takes 10 ms, which a first network can wait for
+
     from fastbp.network import Network
 
 
-def glorot_uniform(rng: Generator, n_in: int, n_out: int) -> Doubles:
+def glorot_uniform(rng: "Generator", n_in: int, n_out: int) -> Doubles:
     """U(-c, c) with c = sqrt(6 / (n_in + n_out)); Glorot and Bengio 2010."""
     return _uniform(rng, n_in, n_out, 2 / (n_in + n_out))
 
 
-def glorot_normal(rng: Generator, n_in: int, n_out: int) -> Doubles:
+def glorot_normal(rng: "Generator", n_in: int, n_out: int) -> Doubles:
     """N(0, 2 / (n_in + n_out)); Glorot and Bengio 2010."""
     return _normal(rng, n_in, n_out, 2 / (n_in + n_out))
 
 
-def he_uniform(rng: Generator, n_in: int, n_out: int) -> Doubles:
+def he_uniform(rng: "Generator", n_in: int, n_out: int) -> Doubles:
     """U(-c, c) with c = sqrt(6 / n_in), the variance of `he_normal`."""
     return _uniform(rng, n_in, n_out, 2 / n_in)
 
 
-def he_normal(rng: Generator, n_in: int, n_out: int) -> Doubles:
+def he_normal(rng: "Generator", n_in: int, n_out: int) -> Doubles:
     """N(0, 2 / n_in), which keeps the variance through rectifiers; He et al. 2015."""
     return _normal(rng, n_in, n_out, 2 / n_in)
 
 
-def lecun_uniform(rng: Generator, n_in: int, n_out: int) -> Doubles:
+def lecun_uniform(rng: "Generator", n_in: int, n_out: int) -> Doubles:
     """U(-c, c) with c = sqrt(3 / n_in), the variance of `lecun_normal`."""
     return _uniform(rng, n_in, n_out, 1 / n_in)
 
 
-def lecun_normal(rng: Generator, n_in: int, n_out: int) -> Doubles:
+def lecun_normal(rng: "Generator", n_in: int, n_out: int) -> Doubles:
     """N(0, 1 / n_in), which keeps the variance through linear units; LeCun et al. 1998. What selu was made for."""
     return _normal(rng, n_in, n_out, 1 / n_in)
 
 
-def orthogonal(rng: Generator, n_in: int, n_out: int) -> Doubles:
+def orthogonal(rng: "Generator", n_in: int, n_out: int) -> Doubles:
     """A random matrix whose columns, or rows if they are fewer, are orthonormal, all such alike; Saxe et al. 2014."""
     A = rng.normal(size=(max(n_in, n_out), min(n_in, n_out)))
     Q = _orthonormal(_orthonormal(A))       # what rounding left of the angles goes in a second pass
     return Q if n_in >= n_out else Q.T
 
 
-def normal(rng: Generator, n_in: int, n_out: int) -> Doubles:
+def normal(rng: "Generator", n_in: int, n_out: int) -> Doubles:
     """N(0, 1)."""
     return _normal(rng, n_in, n_out, 1.0)
 
 
-def uniform(rng: Generator, n_in: int, n_out: int) -> Doubles:
+def uniform(rng: "Generator", n_in: int, n_out: int) -> Doubles:
     """U(-c, c) with c = 1 / sqrt(n_in), a third of the variance of `lecun_uniform`: formula 1 of Glorot and Bengio 2010."""
     return _uniform(rng, n_in, n_out, 1 / (3 * n_in))
 
 
-def zeros(rng: Generator, n_in: int, n_out: int) -> Doubles:
+def zeros(rng: "Generator", n_in: int, n_out: int) -> Doubles:
     """All 0: for a last layer, whose units the loss tells apart; hidden units would stay alike for ever."""
     return np.zeros((n_in, n_out))
 

@@ -16,7 +16,7 @@ MAX_PARAMS = 2**40      # far beyond any memory, and far from where sizes in byt
 NORMALIZATIONS = {None: 0, "layer": 1, "batch": 2}      #: name -> code in the core
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dense(_settings.Settings):
     """A dense layer, a = f(x W + b), where a network's own settings do not suit it.
 
@@ -87,7 +87,7 @@ class Dense(_settings.Settings):
         """Numbers that training may change."""
         return (n_in + 1 + (self.normalization is not None)) * self.n_out
 
-    def initial_weights(self, rng: np.random.Generator, n_in: int) -> Doubles:
+    def initial_weights(self, rng: "np.random.Generator", n_in: int) -> Doubles:
         """W (n_in, n_out) to start from, of a layer that `read_layers` returned."""
         return INITIALIZERS[cast(str, self.initializer)](rng, n_in, self.n_out)
 
@@ -100,7 +100,7 @@ class Dense(_settings.Settings):
         return dataclasses.replace(self, activation=activation, initializer=initializer)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Scale(_settings.Settings):
     """A layer that scales and shifts each of its inputs by itself, a = f(x s + b). It starts as s = 1, b = 0.
 
@@ -141,7 +141,7 @@ class Scale(_settings.Settings):
         """Numbers that training may change."""
         return 2 * n_in
 
-    def initial_weights(self, rng: np.random.Generator, n_in: int) -> Doubles:
+    def initial_weights(self, rng: "np.random.Generator", n_in: int) -> Doubles:
         """s (1, n_in) to start from."""
         return np.ones((1, n_in))
 

@@ -13,7 +13,7 @@ import numpy as np
 from fastbp._settings import Settings
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class LBFGS(Settings):
     r"""Limited-memory BFGS on the full batch, with a line search; Liu and Nocedal 1989.
 

@@ -18,7 +18,7 @@ from fastbp._typing import Array
 LossFunction = Callable[[Array, Array], tuple[float, Array]] | object
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Loss(_settings.Settings):
     """Base of all losses.
 
@@ -51,21 +51,21 @@ class Loss(_settings.Settings):
         return {"code": code, "parameter": 0.0, "levels": (), "function": None}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class SquaredError(Loss):
     """``|raw - y|^2 / 2``: the quadratic cost."""
 
     name: ClassVar[str] = "squared_error"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class AbsoluteError(Loss):
     """``|raw - y|``, which outliers pull less and whose best constant is the median."""
 
     name: ClassVar[str] = "absolute_error"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Huber(Loss):
     """Quadratic near the target, linear beyond: e^2 / 2 for ``|e| <= delta``, else ``delta (|e| - delta / 2)``; Huber 1964.
 
@@ -85,14 +85,14 @@ class Huber(Loss):
         return super().spec(n_out) | {"parameter": self.delta}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class LogCosh(Loss):
     """log cosh(raw - y): near e^2 / 2 for small errors e, ``|e| - log 2`` for large ones, and smooth in between."""
 
     name: ClassVar[str] = "log_cosh"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Quantile(Loss):
     """The pinball loss, whose best constant is a quantile: with u = y - raw, max(q u, (q - 1) u); Koenker, Bassett 1978.
 
@@ -119,7 +119,7 @@ class Quantile(Loss):
         return super().spec(n_out) | {"levels": levels * n_out if len(levels) == 1 else levels}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Poisson(Loss):
     """exp(raw) - y raw: the negative log-likelihood of counts y with mean exp(raw), but for a term of y alone."""
 
@@ -128,7 +128,7 @@ class Poisson(Loss):
     link: ClassVar[str] = "exp"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class BinaryCrossEntropy(Loss):
     """-t log p - (1 - t) log(1 - p) with p = sigmoid(raw), for each output by itself: two classes, or many labels at once.
 
@@ -151,7 +151,7 @@ class BinaryCrossEntropy(Loss):
         return super().spec(n_out) | {"parameter": self.label_smoothing}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class SoftmaxCrossEntropy(Loss):
     """-log p[label] with p = softmax(raw): one of several classes.
 
@@ -177,7 +177,7 @@ class SoftmaxCrossEntropy(Loss):
         return super().spec(n_out) | {"parameter": self.label_smoothing}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Hinge(Loss):
     """max(0, 1 - s raw) with s = 2 y - 1, for y 0 or 1, of each output: the margin of a support vector machine."""
 
@@ -186,7 +186,7 @@ class Hinge(Loss):
     metric: ClassVar[str] = "accuracy"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class CustomLoss(Loss):
     """A loss of the user's own.
 

@@ -1,6 +1,5 @@
 """Network: a stack of layers under a loss, with its parameters; what most users ever see of fastbp."""
 
-import secrets
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +96,7 @@ class Network(Predictor):
         loss.spec(sizes[-1])                        # refuses a number of outputs that does not suit it
         input_dropout = _validate.number("input_dropout", input_dropout, at_least=0, below=1)
         input_noise = _validate.number("input_noise", input_noise, at_least=0)
-        seed = secrets.randbits(63) if seed is None else _validate.seed(seed)
+        seed = _validate.seed_or_fresh(seed)
         self._configure(sizes, made, loss, dtype, seed, input_dropout, input_noise)
         rng = np.random.Generator(np.random.PCG64(self.seed))
         for i, layer in enumerate(made):            # one at a time: they are drawn in float64
@@ -307,7 +306,7 @@ def load(path: Path, loss: Loss | LossFunction | None = None) -> Network:
         raise ValueError(f"loss must be None: the network has its own, {model.loss.name}")
     net = Network.__new__(Network)
     net._configure(model.sizes, model.layers, read_loss(model.loss or loss), model.dtype,
-                   secrets.randbits(63) if model.seed is None else model.seed, model.input_dropout, model.input_noise)
+                   _validate.seed_or_fresh(model.seed), model.input_dropout, model.input_noise)
     net._set_rows([{0: rows} for rows in model.rows])
     net.classes_, net.n_epochs = model.classes, model.epochs
     return net

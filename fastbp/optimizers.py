@@ -12,7 +12,7 @@ from fastbp._update import Optimizer as Optimizer
 from fastbp.lbfgs import LBFGS as LBFGS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class SGD(Optimizer):
     r"""Stochastic gradient descent, with momentum if asked.
 
@@ -49,7 +49,7 @@ class SGD(Optimizer):
         return "NESTEROV" if self.nesterov else "MOMENTUM" if self.momentum else "SGD", {"momentum": self.momentum}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class AdaGrad(Optimizer):
     r"""AdaGrad: rates that fall where gradients have been large; Duchi, Hazan and Singer 2011.
 
@@ -75,7 +75,7 @@ class AdaGrad(Optimizer):
         return "ADAGRAD", {"eps": self.eps}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class RMSprop(Optimizer):
     r"""RMSprop, with momentum if asked: AdaGrad with a fading memory; Tieleman and Hinton 2012.
 
@@ -108,7 +108,7 @@ class RMSprop(Optimizer):
         return "RMSPROP", {"beta2": self.rho, "momentum": self.momentum, "eps": self.eps}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Moments(Optimizer):
     """Base of the rules with two fading means, of g and of g^2."""
 
@@ -126,7 +126,7 @@ class _Moments(Optimizer):
         return {"beta1": self.beta1, "beta2": self.beta2, "eps": self.eps}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Adam(_Moments):
     r"""Adam; Kingma and Ba 2015, algorithm 1.
 
@@ -156,7 +156,7 @@ class Adam(_Moments):
         return "AMSGRAD" if self.amsgrad else "ADAM", self._moments()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class AdamW(Adam):
     r"""`Adam` with decoupled weight decay: w <- w - eta weight_decay w before each update; Loshchilov and Hutter 2019.
 
@@ -170,7 +170,7 @@ class AdamW(Adam):
     weight_decay: float = field(default=0.01, kw_only=True)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class NAdam(_Moments):
     r"""Adam with Nesterov's look ahead; Dozat 2016, with a constant beta1.
 
@@ -187,7 +187,7 @@ class NAdam(_Moments):
         return "NADAM", self._moments()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Lion(Optimizer):
     r"""Lion: steps of one size, the sign of a momentum; Chen et al. 2023.
 
@@ -215,7 +215,7 @@ class Lion(Optimizer):
         return "LION", {"beta1": self.beta1, "beta2": self.beta2}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Rprop(Optimizer):
     r"""Resilient backpropagation, iRprop-: a step of its own for each weight, from signs alone; Igel and Hüsken 2003.
 

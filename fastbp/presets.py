@@ -5,7 +5,6 @@ tuning on others. Where the order of a sum or a random number is not the same, n
 """
 
 import math
-import secrets
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -163,7 +162,7 @@ class Tabular:
     def __init__(self, task: str = "classification", seed: int | None = None, epochs: int = 256, batch_size: int = 256,
                  validation_fraction: float = 0.2) -> None:
         self.task = _validate.one_of("task", task, ACTIVATIONS)
-        self.seed = secrets.randbits(63) if seed is None else _validate.seed(seed)
+        self.seed = _validate.seed_or_fresh(seed)
         self.epochs = _validate.positive_int("epochs", epochs)
         self.batch_size = _validate.positive_int("batch_size", batch_size)
         self.validation_fraction = _validate.number("validation_fraction", validation_fraction, at_least=0, below=1)

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import hashlib
 import json
 import warnings
 
@@ -89,7 +88,7 @@ def identity(fit):
         "optimizer": in_words(plan.optimizer), "batch_size": plan.batch_size, "shuffle": plan.shuffle,
         "n_samples": None if fit.source.is_stream else fit.source.n_samples, "health": plan.health,
         "callbacks with a state": [type(callback).__qualname__ for callback in fit.stateful],
-        "rows": None if fit.source.rows is None else hashlib.sha256(fit.source.rows.tobytes()).hexdigest(),
+        "rows": None if fit.source.rows is None else _sha256(fit.source.rows.tobytes()).hexdigest(),
         "X, y or a weight": digest(fit.source.first), "validation_data": digest(fit.validation),
     }
 
@@ -112,13 +111,18 @@ def digest(data):
     """Of the first and last rows of samples and of their shape; None for none."""
     if data is None:
         return None
-    found = hashlib.sha256()
+    found = _sha256()
     for array in data:
         if array is not None:
             found.update(f"{array.dtype.str} {array.shape};".encode())
             for part in (array[:ROWS], array[-ROWS:]):
                 found.update(np.ascontiguousarray(part).tobytes())
     return found.hexdigest()
+
+
+def _sha256(data=b""):
+    import hashlib  # OpenSSL: 2 ms of an import of the package
+    return hashlib.sha256(data)
 
 
 # States of callbacks --------------------------------------------------------------------------------------------

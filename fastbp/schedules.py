@@ -14,7 +14,7 @@ from fastbp._rates import Schedule as Schedule
 from fastbp._typing import Array, Steps
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Constant(Schedule):
     """One learning rate for all steps.
 
@@ -33,7 +33,7 @@ class Constant(Schedule):
         return np.full(len(steps), self.learning_rate)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class StepDecay(Schedule):
     """learning_rate factor^floor(t / every) at step t.
 
@@ -60,7 +60,7 @@ class StepDecay(Schedule):
         return self.learning_rate * self.factor ** (steps // self.every)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Exponential(StepDecay):
     """learning_rate factor^(t / every) at step t: `StepDecay` without the steps.
 
@@ -78,7 +78,7 @@ class Exponential(StepDecay):
         return self.learning_rate * self.factor ** (steps / self.every)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class InverseScaling(Schedule):
     """learning_rate / (1 + t / every)^power at step t; with power 1, Robbins and Monro 1951.
 
@@ -104,7 +104,7 @@ class InverseScaling(Schedule):
         return self.learning_rate / (1 + steps / self.every) ** self.power
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Cosine(Schedule):
     """Half a cosine down, and up again at each restart: SGDR, Loshchilov and Hutter 2017.
 
@@ -148,7 +148,7 @@ class Cosine(Schedule):
         return (steps - starts[at]) / np.diff(starts)[at]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class OneCycle(Schedule):
     """Up to the learning rate and far down again, both in half cosines; Smith and Topin 2018.
 
@@ -180,7 +180,7 @@ class OneCycle(Schedule):
         return self.learning_rate * (end + (1 - end) * (1 + np.cos(np.pi * distance)) / 2)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class CosLog4(Schedule):
     """Four cosine waves, each twice as long as the one before: learning_rate (1 - cos(2 pi log2(1 + 15 p))) / 2, with p from
     0 to 1 over the fit. RealMLP's; Holzmüller, Grinsztajn and Steinwart 2024.
@@ -200,7 +200,7 @@ class CosLog4(Schedule):
         return self.learning_rate * (1 - np.cos(2 * np.pi * np.log2(1 + 15 * _progress(self, steps, total)))) / 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ReduceOnPlateau(Schedule):
     """The rate is multiplied by a factor whenever a metric has not become better for some epochs.
 
@@ -252,7 +252,7 @@ class ReduceOnPlateau(Schedule):
         return n_reductions
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Warmup(Schedule):
     """A straight line up, and then any learning rate: (t + 1) / (n_steps + 1) of its first one; Goyal et al. 2017.
 

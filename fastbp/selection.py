@@ -2,7 +2,6 @@
 
 import inspect
 import itertools
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -95,7 +94,7 @@ def search(candidates: Mapping[str, Any] | Sequence[Mapping[str, Any]], X: Array
     >>> found.best["layers"], found.network.n_epochs
     ([2, 32, 2], 30)
     """
-    seed = secrets.randbits(63) if seed is None else _validate.seed(seed)
+    seed = _validate.seed_or_fresh(seed)
     chosen = _read_candidates(candidates, n_draws, np.random.Generator(np.random.PCG64((seed, 0, 0, 2))))
     refuse_unknown("search", fixed, SETTINGS)
     trials = [_trial(fixed | own, seed) for own in chosen]

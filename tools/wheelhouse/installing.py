@@ -13,7 +13,7 @@ def tests_of(sdist, folder):
     """The tests, and the texts and examples they read, without the package and without what reads its source."""
     tree = unpack(sdist, folder)
     shutil.rmtree(tree / "fastbp")
-    for name in ("setup.py", "tests/test_architecture.py"):
+    for name in ("setup.py", "tests/test_architecture.py", "tests/test_suites.py"):
         (tree / name).unlink()
     return tree
 
