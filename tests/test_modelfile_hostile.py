@@ -199,7 +199,8 @@ def test_a_forgery_without_a_fault_is_read(tmp_path):
 @pytest.mark.parametrize("data, match", CASES)
 def test_forgeries_are_refused(tmp_path, data, match):
     (tmp_path / "m").write_bytes(data)
-    assert refused(tmp_path / "m", match) <= 4 * len(data) + 2**20
+    # The bytes, the text, and what json makes of it: four copies with Python 3.11, five with 3.12.
+    assert refused(tmp_path / "m", match) <= 6 * len(data) + 2**20
 
 
 @pytest.mark.parametrize("bomb", ["[],", '{"":0},', '"ab",'])
