@@ -9,7 +9,7 @@ from fastbp import _validate
 class Settings:
     """Base of the frozen dataclasses of settings. Their `__post_init__` checks every field, in one of these ways.
 
-    They are equal by what is in them, and say so here once: what `dataclass` generates for each class costs 0.4 ms of every
+    They are equal by what is in them, and say so here once: `dataclass` would generate it for each class, 0.16 ms of every
     import of the package.
     """
 

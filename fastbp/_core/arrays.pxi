@@ -1,5 +1,5 @@
 # One dense layer, and one update, on row-major arrays of the caller's: what Python (kernels.pxi) and C (embed.pxi) call.
-# Operands go into panels and results out of them; for a layer of a batch that costs a few percent of its products.
+# Operands go into panels and results out of them at every call, which `step` and `predict` on a network do without.
 
 cdef struct Shape:
     Py_ssize_t n_samples, n_in, n_out
