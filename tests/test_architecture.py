@@ -208,7 +208,8 @@ def test_the_core_knows_neither_numpy_nor_flags_of_its_own(path):
     text = code(path)
     assert not re.search(r"cimport\s+numpy|from\s+numpy\s+cimport|numpy/\w+\.h", text)
     assert not re.search(r"pragma\s+(GCC|clang|STDC)|__attribute__\(\(optimize|distutils:", text)
-    assert not re.search(r"_mm_setcsr|ldmxcsr|fesetenv|fesetround", text)
+    if path.name != "team.h":                       # whose use_arithmetic says what was there before
+        assert not re.search(r"setcsr|ldmxcsr|fpcr|fesetenv|fesetround", text)
 
 
 @every_module

@@ -91,6 +91,7 @@ cdef void update_array(const Update* u, real* w, const real* dw, real** slots, P
     cdef Line[3] slot_lines
     cdef Py_ssize_t q, i, size
     cdef int s
+    cdef arithmetic_t host = use_arithmetic(CORE_ARITHMETIC)
     for q in range(n_panels(n)):
         i = q * LINE
         size = min(<Py_ssize_t>LINE, n - i) * sizeof(real)
@@ -105,3 +106,4 @@ cdef void update_array(const Update* u, real* w, const real* dw, real** slots, P
         memcpy(w + i, w_line.x, size)
         for s in range(n_slots(u.rule)):
             memcpy(slots[s] + i, slot_lines[s].x, size)
+    use_arithmetic(host)

@@ -5,12 +5,13 @@ Contents, from the ground up. Each room uses only the rooms above it.
 
 import numpy
 
-from libc.math cimport INFINITY, NAN, isfinite, log, pow, sqrt
+from libc.math cimport INFINITY, NAN, isfinite, pow, sqrt
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 include "types.pxi"             # numbers, vectors, panels
 include "span.pxi"              # exp, log, tanh, sigmoid, erf
+include "lanes.pxi"             # sums across lanes, transposes
 include "activations.pxi"       # f and f'
 include "optimizers.pxi"        # update rules
 include "random.pxi"            # random numbers by counting: dropout, noise
@@ -18,6 +19,7 @@ include "layer.pxi"             # a layer, and what becomes of its tiles
 include "tile.pxi"              # the micro-kernel
 include "gemm.pxi"              # cache blocking, packing
 include "losses.pxi"            # losses and their gradients
+include "loss_rows.pxi"         # of the rows of a batch
 include "dense.pxi"             # the products of a layer
 include "norm.pxi"              # layer norm, batch norm
 include "update.pxi"            # dW and the update

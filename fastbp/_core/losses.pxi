@@ -1,7 +1,7 @@
 # Losses. Each owns its link, gets the raw outputs, and gives the loss of a sample and d(loss)/d(raw) together:
 # the cross entropies finite for any finite raw, exact where the naive form overflows.
-# To add one: the enum, its lines in `elementwise_loss` and `elementwise_gradient` (or its own row function), and in
-# `loss_row` and `link_row`; its class in losses.py; its twin in reference.py.
+# To add one: the enum, its lines in `elementwise_loss` and `elementwise_gradient` (or its own block function), and in
+# `link_row`, and in `loss_block`; its class in losses.py; its twin in reference.py.
 
 cpdef enum Loss:
     SQUARED_ERROR
@@ -94,18 +94,43 @@ cdef inline vec unless_nan(vec y, vec x) noexcept nogil:
     return where_less(vabs(y), splat(INFINITY), x, splat(0))
 
 
-cdef inline double elementwise_row(const int loss, const LossSpec* spec, const real* raw, real* draw, Py_ssize_t panel,
-                                   Py_ssize_t n_out, const char* y, bint y_is_double, double scale,
-                                   double* score) noexcept nogil:
-    """Loss of one sample under a loss that is a sum over outputs."""
-    cdef vec total[16]
+cdef struct Rated:
+    # The rows that are taken together, LINE at most: what a sample's outputs sum to then lies in one line of a transposed block.
+    Py_ssize_t n                    # samples of the block
+    Py_ssize_t sample[16]           # whose targets
+    double scale[16]                # of each one's gradient
+
+
+cdef inline void elementwise_block(const int loss, const LossSpec* spec, const real* raw, real* draw, Py_ssize_t panel,
+                                   Py_ssize_t n_out, const Targets* y, const Rated* block, double* losses,
+                                   double* scores) noexcept nogil:
+    """A loss that is a sum over outputs."""
+    cdef Block totals, marks
+    cdef double[16] sums
+    cdef Py_ssize_t r
+    for r in range(block.n):
+        elementwise_row(loss, spec, raw + r * LINE, draw + r * LINE, panel, n_out,
+                        y.values.data + block.sample[r] * y.values.stride, y.values.is_double, block.scale[r],
+                        totals.x + r * LINE, marks.x + r * LINE)
+    lane_sums(totals.x, sums)
+    memcpy(losses, sums, block.n * sizeof(double))
+    lane_sums(marks.x, sums)
+    for r in range(block.n):
+        scores[r] = sums[r] == 0 if loss == BINARY_CROSS_ENTROPY or loss == HINGE else sums[r]
+
+
+cdef inline void elementwise_row(const int loss, const LossSpec* spec, const real* raw, real* draw, Py_ssize_t panel,
+                                 Py_ssize_t n_out, const char* y, bint y_is_double, double scale, real* total,
+                                 real* score) noexcept nogil:
+    """The gradient of one sample; a line of sums of its loss, and of its score."""
+    cdef vec totals[16]
     cdef vec scores[16]
     cdef vec z, t, value, gradient, own, p = splat(<real>spec.parameter)
     cdef Line target
     cdef Py_ssize_t q, n, at
     cdef int v
     for v in range(VECTORS):
-        total[v] = scores[v] = splat(0)
+        totals[v] = scores[v] = splat(0)
     for q in range(n_panels(n_out)):
         n = min(<Py_ssize_t>LINE, n_out - q * LINE)
         read_line(y + q * LINE * (8 if y_is_double else 4), y_is_double, <int>n, target.x)
@@ -117,49 +142,83 @@ cdef inline double elementwise_row(const int loss, const LossSpec* spec, const r
             own = elementwise_score(loss, z, t)
             if loss != BINARY_CROSS_ENTROPY and loss != HINGE:
                 value, gradient, own = unless_nan(t, value), unless_nan(t, gradient), unless_nan(t, own)
-            total[v] = total[v] + keep(value, splat(0), v, n)
+            totals[v] = totals[v] + keep(value, splat(0), v, n)
             scores[v] = scores[v] + keep(own, splat(0), v, n)
             store(draw + at, keep(gradient * splat(<real>scale), splat(0), v, n))
-    score[0] = lane_sum(scores)
-    if loss == BINARY_CROSS_ENTROPY or loss == HINGE:
-        score[0] = score[0] == 0
-    return lane_sum(total)
-
-
-cdef double softmax_row(const LossSpec* spec, const real* raw, real* draw, Py_ssize_t panel, Py_ssize_t n_out,
-                        long long label, double scale, double* score) noexcept nogil:
-    """-log softmax(raw)[label] = log sum exp(raw - m) - (raw[label] - m), m the largest raw; d/draw = softmax - onehot."""
-    cdef vec total[16]
-    cdef vec largest = splat(-INFINITY), e
-    cdef Py_ssize_t q, at, panels = n_panels(n_out)
-    cdef int v
-    cdef real m
-    cdef double s
-    cdef real own = raw[(label // LINE) * panel + label % LINE]
-    for q in range(panels):
-        for v in range(VECTORS):
-            e = keep(load(raw + q * panel + v * VL), splat(-INFINITY), v, n_out - q * LINE)
-            largest = where_less(largest, e, e, largest)
-    m = lane_max(largest)
     for v in range(VECTORS):
-        total[v] = splat(0)
-    for q in range(panels):
-        for v in range(VECTORS):
-            at = q * panel + v * VL
-            e = keep(vexp(load(raw + at) - splat(m)), splat(0), v, n_out - q * LINE)
-            total[v] = total[v] + e
-            store(draw + at, e)
-    s = lane_sum(total)
-    for q in range(panels):
-        for v in range(VECTORS):
-            at = q * panel + v * VL
-            store(draw + at, load(draw + at) * splat(<real>(scale / s)))
-    draw[(label // LINE) * panel + label % LINE] -= <real>scale
-    score[0] = own == m and first_index(raw, panel, m) == label
-    s = log(s) - (<double>own - <double>m)
-    if spec.parameter > 0:
-        s += smooth_row(spec.parameter, raw, draw, panel, n_out, label, own, scale)
-    return s
+        store(total + v * VL, totals[v])
+        store(score + v * VL, scores[v])
+
+
+cdef void softmax_block(const LossSpec* spec, const real* raw, real* draw, Py_ssize_t panel, Py_ssize_t n_out,
+                        const Targets* y, const Rated* block, double* losses, double* scores) noexcept nogil:
+    """-log softmax(raw)[label] = log sum exp(raw - m) - (raw[label] - m), m the largest raw; d/draw = softmax - onehot."""
+    cdef Block lines
+    cdef Line largest, logs
+    cdef double[16] sums
+    cdef Py_ssize_t r, label
+    cdef real m, own
+    for r in range(block.n):
+        largest_line(raw + r * LINE, panel, n_out, lines.x + r * LINE)
+    lane_maxima(lines.x, largest.x)
+    for r in range(block.n):
+        exp_line(raw + r * LINE, largest.x[r], draw + r * LINE, panel, n_out, lines.x + r * LINE)
+    lane_sums(lines.x, sums)
+    log_line(sums, logs.x)
+    for r in range(block.n):
+        m, label = largest.x[r], y.labels[block.sample[r]]
+        own = raw[(label // LINE) * panel + r * LINE + label % LINE]
+        scale_row(block.scale[r] / sums[r], draw + r * LINE, panel, n_out)
+        draw[(label // LINE) * panel + r * LINE + label % LINE] -= <real>block.scale[r]
+        scores[r] = own == m and first_index(raw + r * LINE, panel, m) == label
+        losses[r] = logs.x[r] - (<double>own - <double>m)
+        if spec.parameter > 0:
+            losses[r] += smooth_row(spec.parameter, raw + r * LINE, draw + r * LINE, panel, n_out, label, own, block.scale[r])
+
+
+cdef inline void largest_line(const real* raw, Py_ssize_t panel, Py_ssize_t n_out, real* largest) noexcept nogil:
+    """The largest of a row's panels in each lane."""
+    cdef vec x, y
+    cdef Py_ssize_t q
+    cdef int v
+    for v in range(VECTORS):
+        x = splat(-INFINITY)
+        for q in range(n_panels(n_out)):
+            y = keep(load(raw + q * panel + v * VL), splat(-INFINITY), v, n_out - q * LINE)
+            x = where_less(x, y, y, x)
+        store(largest + v * VL, x)
+
+
+cdef inline void exp_line(const real* raw, real m, real* e, Py_ssize_t panel, Py_ssize_t n_out, real* total) noexcept nogil:
+    """e = exp(raw - m) of a row, and its sum over the panels."""
+    cdef vec x, sum_of
+    cdef Py_ssize_t q
+    cdef int v
+    for v in range(VECTORS):
+        sum_of = splat(0)
+        for q in range(n_panels(n_out)):
+            x = keep(vexp(load(raw + q * panel + v * VL) - splat(m)), splat(0), v, n_out - q * LINE)
+            sum_of = sum_of + x
+            store(e + q * panel + v * VL, x)
+        store(total + v * VL, sum_of)
+
+
+cdef inline void log_line(const double* s, real* logs) noexcept nogil:
+    """log(s) of a line, s >= 1: by s - 1, so that the small loss of a sample that is all but certain keeps its digits."""
+    cdef Line rest
+    cdef vec u
+    cdef int r, v
+    for r in range(LINE):
+        rest.x[r] = <real>(s[r] - 1)
+    for v in range(VECTORS):
+        u = load(rest.x + v * VL)
+        store(logs + v * VL, where_less(u, splat(1), log1p_of(u), vlog(splat(1) + u)))
+
+
+cdef inline void scale_row(double scale, real* row, Py_ssize_t panel, Py_ssize_t n_out) noexcept nogil:
+    cdef Py_ssize_t q
+    for q in range(n_panels(n_out)):
+        scale_span(scale, row + q * panel, LINE)
 
 
 cdef double smooth_row(double smoothing, const real* raw, real* draw, Py_ssize_t panel, Py_ssize_t n_out, long long label,
@@ -182,62 +241,19 @@ cdef inline Py_ssize_t first_index(const real* raw, Py_ssize_t panel, real value
     return i
 
 
-cdef double loss_row(const LossSpec* loss, const real* raw, real* draw, Py_ssize_t panel, Py_ssize_t n_out,
-                     const Targets* y, Py_ssize_t sample, double scale, double* score) noexcept nogil:
-    cdef const char* row = y.values.data + sample * y.values.stride
-    cdef bint d = y.values.is_double
-    if loss.code == SOFTMAX_CROSS_ENTROPY: return softmax_row(loss, raw, draw, panel, n_out, y.labels[sample], scale, score)
-    if loss.code == ABSOLUTE_ERROR: return elementwise_row(ABSOLUTE_ERROR, loss, raw, draw, panel, n_out, row, d, scale, score)
-    if loss.code == HUBER: return elementwise_row(HUBER, loss, raw, draw, panel, n_out, row, d, scale, score)
-    if loss.code == LOG_COSH: return elementwise_row(LOG_COSH, loss, raw, draw, panel, n_out, row, d, scale, score)
-    if loss.code == QUANTILE: return elementwise_row(QUANTILE, loss, raw, draw, panel, n_out, row, d, scale, score)
-    if loss.code == POISSON: return elementwise_row(POISSON, loss, raw, draw, panel, n_out, row, d, scale, score)
-    if loss.code == BINARY_CROSS_ENTROPY:
-        return elementwise_row(BINARY_CROSS_ENTROPY, loss, raw, draw, panel, n_out, row, d, scale, score)
-    if loss.code == HINGE: return elementwise_row(HINGE, loss, raw, draw, panel, n_out, row, d, scale, score)
-    return elementwise_row(SQUARED_ERROR, loss, raw, draw, panel, n_out, row, d, scale, score)
-
-
-cdef void loss_rows(const LossSpec* loss, const real* raw, real* draw, Py_ssize_t panel, Py_ssize_t n_out, const Targets* y,
-                    const long long* order, Py_ssize_t first, Py_ssize_t last, double scale, double* losses,
-                    double* scores) noexcept nogil:
-    """Weighted losses and scores of samples first..last, and draw = scale * weight * d(loss)/d(raw). Targets are those that
-    `order` names."""
-    cdef Py_ssize_t r, sample
-    cdef double weight = 1
-    for r in range(first, last):
-        sample = order[r] if order != NULL else r
-        if y.weights != NULL: weight = y.weights[sample]
-        losses[r] = weight * loss_row(loss, raw + r * LINE, draw + r * LINE, panel, n_out, y, sample, scale * weight,
-                                      &scores[r])
-
-
-cdef int custom_rows(const LossSpec* loss, const real* raw, real* draw, Py_ssize_t panel, Py_ssize_t n_out,
-                     const Targets* y, const long long* order, Py_ssize_t first, Py_ssize_t last, double scale,
-                     real* scratch, double* losses, double* scores) noexcept nogil:
-    """The same by a user's function, which wants rows: `scratch` holds raw, y and draw of the batch, row-major."""
-    cdef Py_ssize_t n = last - first, n_y = y.n_values, r, i, sample, row = 2 * n_out + n_y
-    cdef real* raw_rows = scratch + first * row
-    cdef real* y_rows = raw_rows + n * n_out
-    cdef real* draw_rows = y_rows + n * n_y
-    cdef double weight = 1
-    cdef int failed
-    if n == 0:
-        return 0
-    unpack_rows(raw + first * LINE, panel, n, n_out, raw_rows, n_out)
-    for r in range(n):
-        sample = order[first + r] if order != NULL else first + r
-        for i in range(n_panels(n_y)):
-            read_row(&y.values, sample, i * LINE, min(<Py_ssize_t>LINE, n_y - i * LINE), y_rows + r * n_y + i * LINE)
-    failed = loss.function(loss.context, n, n_out, n_y, raw_rows, y_rows, losses + first, draw_rows)
-    for r in range(n):
-        sample = order[first + r] if order != NULL else first + r
-        if y.weights != NULL: weight = y.weights[sample]
-        losses[first + r] *= weight
-        scores[first + r] = 0
-        for i in range(n_out):
-            draw[(i // LINE) * panel + (first + r) * LINE + i % LINE] = <real>(scale * weight) * draw_rows[r * n_out + i]
-    return failed
+cdef void loss_block(const LossSpec* loss, const real* raw, real* draw, Py_ssize_t panel, Py_ssize_t n_out, const Targets* y,
+                     const Rated* block, double* losses, double* scores) noexcept nogil:
+    if loss.code == SOFTMAX_CROSS_ENTROPY: softmax_block(loss, raw, draw, panel, n_out, y, block, losses, scores)
+    elif loss.code == ABSOLUTE_ERROR:
+        elementwise_block(ABSOLUTE_ERROR, loss, raw, draw, panel, n_out, y, block, losses, scores)
+    elif loss.code == HUBER: elementwise_block(HUBER, loss, raw, draw, panel, n_out, y, block, losses, scores)
+    elif loss.code == LOG_COSH: elementwise_block(LOG_COSH, loss, raw, draw, panel, n_out, y, block, losses, scores)
+    elif loss.code == QUANTILE: elementwise_block(QUANTILE, loss, raw, draw, panel, n_out, y, block, losses, scores)
+    elif loss.code == POISSON: elementwise_block(POISSON, loss, raw, draw, panel, n_out, y, block, losses, scores)
+    elif loss.code == BINARY_CROSS_ENTROPY:
+        elementwise_block(BINARY_CROSS_ENTROPY, loss, raw, draw, panel, n_out, y, block, losses, scores)
+    elif loss.code == HINGE: elementwise_block(HINGE, loss, raw, draw, panel, n_out, y, block, losses, scores)
+    else: elementwise_block(SQUARED_ERROR, loss, raw, draw, panel, n_out, y, block, losses, scores)
 
 
 cdef void link_row(int loss, real* row, Py_ssize_t n) noexcept nogil:

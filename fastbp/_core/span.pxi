@@ -114,33 +114,6 @@ cdef inline vec verf(vec x) noexcept nogil:
     return where_less(size, splat(ERF_SPLIT), near, vcopysign(far, x))
 
 
-cdef inline double lane_sum(vec* lanes) noexcept nogil:
-    """Sum of a line's lanes, halves onto halves: the same order on every ISA."""
-    cdef Line line
-    cdef double[16] x
-    cdef int i, half = LINE // 2
-    for i in range(VECTORS):
-        store(line.x + i * VL, lanes[i])
-    for i in range(LINE):
-        x[i] = line.x[i]
-    while half > 0:
-        for i in range(half):
-            x[i] += x[i + half]
-        half //= 2
-    return x[0]
-
-cdef inline real lane_max(vec x) noexcept nogil:
-    """Largest lane of a vector."""
-    cdef Line line
-    cdef int i, half = VL // 2
-    store(line.x, x)
-    while half > 0:
-        for i in range(half):
-            line.x[i] = max(line.x[i], line.x[i + half])
-        half //= 2
-    return line.x[0]
-
-
 cpdef enum Elementary:
     EXP
     LOG

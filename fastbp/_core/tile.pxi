@@ -85,27 +85,3 @@ cdef void tile_features(int mr, int np, const Product* p) noexcept nogil:
     if np == NP_DW: tile_of(mr, NP_DW, True, p)
     elif NP_DW > 2 and np == 2: tile_of(mr, 2, True, p)
     else: tile_of(mr, 1, True, p)
-
-
-cdef void transpose_line(const real* source, real* target) noexcept nogil:
-    """target[j, i] = source[i, j] for LINE x LINE numbers.
-
-    A block of VL x VL is log2(VL) perfect shuffles: each moves one bit of the row number into the column number.
-    """
-    cdef vec x[16]
-    cdef vec y[16]
-    cdef int i, j, r, width
-    for i in range(VECTORS):
-        for j in range(VECTORS):
-            for r in range(VL):
-                x[r] = load(source + (i * VL + r) * LINE + j * VL)
-            width = 1
-            while width < VL:
-                for r in range(VL // 2):
-                    y[2 * r] = zip_low(x[r], x[r + VL // 2])
-                    y[2 * r + 1] = zip_high(x[r], x[r + VL // 2])
-                for r in range(VL):
-                    x[r] = y[r]
-                width *= 2
-            for r in range(VL):
-                store(target + (j * VL + r) * LINE + i * VL, x[r])

@@ -44,6 +44,9 @@ cdef extern from "simd.h" nogil:
 cdef extern from "team.h" nogil:
     const bint FASTBP_OPENMP
     int most_threads()
+    ctypedef unsigned long long arithmetic_t
+    const arithmetic_t C_ARITHMETIC, CORE_ARITHMETIC
+    arithmetic_t use_arithmetic(arithmetic_t settings)
     void run_team(void (*member)(void*, int, int) noexcept nogil, void* work, int n_threads)
     ctypedef struct barrier_t:
         pass
