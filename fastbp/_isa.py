@@ -24,7 +24,7 @@ V4 = V3 | frozenset("avx512f avx512bw avx512cd avx512dq avx512vl".split())
 
 #: Tiles fill the registers: rows * panels * (64 / vector_bytes) accumulators and what a term needs besides.
 ISAS = (
-    Isa("x86_64_v4", "x86_64", V4, ("-march=x86-64-v4", "-mprefer-vector-width=512"), 64, (14, 2), (8, 3), 4096),
+    Isa("x86_64_v4", "x86_64", V4, ("-march=x86-64-v4", "-mprefer-vector-width=512"), 64, (14, 2), (8, 3), 2048),
     Isa("x86_64_v3", "x86_64", V3, ("-march=x86-64-v3",), 32, (6, 1), (6, 1), 4096),
     Isa("x86_64", "x86_64", frozenset(), ("-march=x86-64",), 16, (2, 1), (2, 1), 1024),
     Isa("neon", "aarch64", frozenset(), (), 16, (6, 1), (6, 1), 1024),

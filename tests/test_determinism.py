@@ -17,6 +17,10 @@ N_SAMPLES = 401         # no multiple of a batch, a tile or a chunk; chunks enou
 MOMENTUM = fastbp.SGD(0.05, momentum=0.9)
 ALL_KINDS = [10, fastbp.Dense(17, "mish", normalization="batch", dropout=0.3), fastbp.Scale(),
              fastbp.Dense(17, "gelu_tanh", normalization="layer", residual=True), fastbp.Dense(17, max_norm=1.0), 5]
+# Layers whose products are shared out by features, on 2 threads and 4; on 3 the panels of 256 do not divide well.
+WIDE = ([192, 256, 256, 256, 5], [130, 288, 2], [192, fastbp.Dense(256, "gelu", dropout=0.2, residual=False),
+        fastbp.Dense(256, residual=True, dropout=0.2), fastbp.Dense(256, normalization="layer"), fastbp.Scale(), 256,
+        fastbp.Dense(256, normalization="batch", residual=True), 256])
 SHAPES = ([1, 1, 2], [10, 17, 10], [17, 130, 2], [130, 1, 130], [3, 130, 17, 10, 5])
 
 pytestmark = [pytest.mark.parametrize("dtype", DTYPES), pytest.mark.parametrize("isa", _dispatch.usable())]
@@ -84,6 +88,14 @@ def test_training_does_not_depend_on_the_threads_at_any_shape(dtype, sizes, batc
     assert_all_equal(fitted(sizes, dtype, n, batch_size=batch_size, n_samples=n_samples) for n in TEAMS)
 
 
+@pytest.mark.parametrize("layers", WIDE, ids=lambda layers: str(layers[1]))
+@pytest.mark.parametrize("how", [{}, {"health": True, "optimizer": fastbp.SGD(0.1, clip_norm=0.1, momentum=0.9)}], ids=["plain", "watched"])
+def test_features_shared_out_change_no_bits(dtype, layers, how):
+    """Batches of less samples than a layer has inputs, and of more."""
+    for batch_size in (50, 300):
+        assert_all_equal(fitted(layers, dtype, n, batch_size=batch_size, n_samples=301, **how) for n in TEAMS)
+
+
 @pytest.mark.parametrize("optimizer", [
     *(kind() for kind in OPTIMIZERS.values()), fastbp.SGD(0.1, momentum=0.5, l2=1e-3),
     fastbp.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=1e-3), fastbp.Adam(amsgrad=True),
@@ -102,7 +114,7 @@ def test_layers_of_every_kind_do_not_depend_on_the_threads(dtype, loss):
     assert_all_equal([*plain, fitted(ALL_KINDS, dtype, 3, loss, settings=settings, sample_weight=weights, health=True)])
 
 
-@pytest.mark.parametrize("loss, sizes", [*zip(LOSSES, itertools.cycle(SHAPES))], ids=str)
+@pytest.mark.parametrize("loss, sizes", [*zip(LOSSES, itertools.cycle((*SHAPES, WIDE[0])))], ids=str)
 def test_gradients_and_inference_do_not_depend_on_the_threads(dtype, sizes, loss):
     net = fastbp.Network(sizes, activation="gelu", loss=loss, dtype=dtype, seed=3)
 

@@ -1,6 +1,6 @@
 # One batch, forward and backward: a thread's share of it. A thread takes its slice of the samples through gather, forward,
-# loss and backward without waiting, since these need only the weights. Two things wait for all samples: batch norm, for
-# its statistics, and a user's loss in Python.
+# loss and backward without waiting, since these need only the weights. Three things wait for all samples: products that are
+# shared out by features (region.pxi), batch norm, for its statistics, and a user's loss in Python.
 
 cdef struct Net:
     int n_layers
@@ -72,20 +72,28 @@ cdef void load_batch(Training* job, const Share* mine) noexcept nogil:
 
 
 cdef void forward_batch(Training* job, const Share* mine) noexcept nogil:
-    """This thread's samples through all layers."""
+    """This thread's part of all layers; a barrier where a product takes what other threads made of the one before."""
     cdef const Layer* layer
     cdef const real* x = job.room.x
+    cdef Region region
+    cdef bint split, was_split = False
     cdef int l
     for l in range(job.net.n_layers):
         layer = &job.net.layers[l]
-        forward_rows(layer, x, &mine.how, mine.first, mine.last)
+        split = forward_by_features(layer, mine.n_threads)
+        if split or was_split:
+            barrier_wait(&job.barrier, mine.n_threads)
+        region = region_of(mine.size, layer.n_out, split, mine.thread, mine.n_threads)
+        forward_region(layer, x, &mine.how, &region)
         if layer.norm == LAYER_NORM:
             layer_norm_rows(layer, x, &mine.how, mine.first, mine.last)
         elif layer.norm == BATCH_NORM:
             barrier_wait(&job.barrier, mine.n_threads)
             batch_norm_panels(layer, x, mine)
             barrier_wait(&job.barrier, mine.n_threads)
-        x = layer.out
+        x, was_split = layer.out, split
+    if was_split:
+        barrier_wait(&job.barrier, mine.n_threads)
 
 
 cdef void batch_norm_panels(const Layer* layer, const real* x, const Share* mine) noexcept nogil:
@@ -121,14 +129,24 @@ cdef void score_batch(Training* job, const Share* mine, double weight) noexcept 
 cdef void backward_batch(Training* job, const Share* mine, int lowest) noexcept nogil:
     """From d(loss)/d(out) of the top to dz of every layer from `lowest` on."""
     cdef const Layer* layer = &job.net.layers[job.net.n_layers - 1]
+    cdef Region region
+    cdef bint split, was_split = False
     cdef Py_ssize_t q
     cdef int l
     for q in range(n_panels(layer.n_out)):
         finish_backward(layer, &mine.how, q, mine.first, mine.last - mine.first)
     norm_backward(job, layer, mine)
     for l in range(job.net.n_layers - 1, lowest, -1):
-        backward_rows(&job.net.layers[l], &job.net.layers[l - 1], &mine.how, mine.first, mine.last)
-        norm_backward(job, &job.net.layers[l - 1], mine)
+        split = backward_by_features(layer, mine.size, mine.n_threads)
+        if split or was_split:
+            barrier_wait(&job.barrier, mine.n_threads)
+        region = region_of(mine.size, layer.n_in, split, mine.thread, mine.n_threads)
+        backward_region(layer, &job.net.layers[l - 1], &mine.how, &region)
+        layer, was_split = &job.net.layers[l - 1], split
+        if was_split and (layer.norm != NO_NORM or l == lowest + 1):
+            barrier_wait(&job.barrier, mine.n_threads)
+            was_split = False
+        norm_backward(job, layer, mine)
 
 
 cdef void norm_backward(Training* job, const Layer* layer, const Share* mine) noexcept nogil:

@@ -16,6 +16,7 @@ include "activations.pxi"       # f and f'
 include "optimizers.pxi"        # update rules
 include "random.pxi"            # random numbers by counting: dropout, noise
 include "layer.pxi"             # a layer, and what becomes of its tiles
+include "region.pxi"            # what a thread makes of it
 include "tile.pxi"              # the micro-kernel
 include "gemm.pxi"              # cache blocking, packing
 include "losses.pxi"            # losses and their gradients

@@ -4,22 +4,21 @@
 # blocks of KC terms: a block of b (KC lines a panel) stays in L1 while the strips of a stream past it from L2. The
 # sums wait in c between blocks; a store and a load change no bits.
 
-cdef void product_rows(const Product* whole, Py_ssize_t first, Py_ssize_t last, Py_ssize_t panels,
-                       const Epilogue* epilogue) noexcept nogil:
-    """c[:, first:last] = init + a b over samples first..last and all `panels` of b, each finished by the epilogue (of
-    dense.pxi) while it is in cache."""
+cdef void product_rows(const Product* whole, const Region* mine, const Epilogue* epilogue) noexcept nogil:
+    """c = init + a b in a region of c, each tile finished by the epilogue (of layer.pxi) while it is in cache."""
     cdef Product p = whole[0]
-    cdef Py_ssize_t strips = (last - first + MR - 1) // MR, groups = (panels + NP - 1) // NP
+    cdef Py_ssize_t rows = mine.last - mine.first, panels = mine.right - mine.left
+    cdef Py_ssize_t strips = (rows + MR - 1) // MR, groups = (panels + NP - 1) // NP
     cdef Py_ssize_t blocks = (whole.k + KC - 1) // KC
     cdef Py_ssize_t block, k0, g, s, q, q1, r, r1, i
     for block in range(blocks):
         k0 = block * KC
         p.k = min(<Py_ssize_t>KC, whole.k - k0)
         for g in range(groups):
-            q, q1 = part(panels, groups, g), part(panels, groups, g + 1)
+            q, q1 = mine.left + part(panels, groups, g), mine.left + part(panels, groups, g + 1)
             p.b = whole.b + q * whole.b_panel + k0 * LINE
             for s in range(strips):
-                r, r1 = first + part(last - first, strips, s), first + part(last - first, strips, s + 1)
+                r, r1 = mine.first + part(rows, strips, s), mine.first + part(rows, strips, s + 1)
                 p.a = whole.a + (k0 // LINE) * whole.a_panel + r * LINE
                 p.c = whole.c + q * whole.c_panel + r * LINE
                 if block == 0:

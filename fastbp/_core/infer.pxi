@@ -39,10 +39,11 @@ cdef void infer_chunk(Inference* job, Py_ssize_t chunk, real* scratch) noexcept 
 cdef void infer_layer(const Layer* trained, const real* x, real* out, const Pass* how, Py_ssize_t size) noexcept nogil:
     """One layer whose every intermediate result stands where its output will."""
     cdef Layer layer = trained[0]
+    cdef Region whole = samples_of(0, size, layer.n_out)
     cdef Py_ssize_t q
     layer.u = layer.z = layer.a = layer.out = out
     layer.spread = NULL
-    forward_rows(&layer, x, how, 0, size)
+    forward_region(&layer, x, how, &whole)
     if layer.norm == LAYER_NORM:
         layer_norm_rows(&layer, x, how, 0, size)
     elif layer.norm == BATCH_NORM:
@@ -105,14 +106,16 @@ cdef struct Single:
 
 cdef void single_forward(void* work, int thread, int n_threads) noexcept nogil:
     cdef Single* it = <Single*>work
-    forward_rows(it.layer, it.x, it.how, part(it.n_rows, n_threads, thread), part(it.n_rows, n_threads, thread + 1))
+    cdef Region mine = samples_of(part(it.n_rows, n_threads, thread), part(it.n_rows, n_threads, thread + 1), it.layer.n_out)
+    forward_region(it.layer, it.x, it.how, &mine)
 
 
 cdef void single_backward(void* work, int thread, int n_threads) noexcept nogil:
     """dX by rows and dW by blocks; neither needs the other."""
     cdef Single* it = <Single*>work
     cdef Work keep = Work(KEEP, &it.rule, it.n_rows, it.how.panel, 1, True)
-    backward_rows(it.layer, it.below, it.how, part(it.n_rows, n_threads, thread), part(it.n_rows, n_threads, thread + 1))
+    cdef Region mine = samples_of(part(it.n_rows, n_threads, thread), part(it.n_rows, n_threads, thread + 1), it.layer.n_in)
+    backward_region(it.layer, it.below, it.how, &mine)
     update_layer(it.layer, it.below.a, &keep, thread, n_threads)
 
 

@@ -111,13 +111,14 @@ def gemm(A not None, B not None, bint transposed, real[:, ::1] C not None):
     cdef Layer plain = plain_layer(m, n, IDENTITY)
     cdef Pass how = Pass(INFERENCE, 0, c_panel)
     cdef Epilogue epilogue = Epilogue(False, &plain, NULL, &how)
+    cdef Region whole = samples_of(0, m, n)
     cdef Block block
     cdef Product p = Product(k, a.data, a_panel, b.data, b_panel, ZEROS, 0, 0, c.data, c_panel)
     plain.z = plain.a = plain.out = c.data
     if k == 0:
         C[:, :] = 0
     elif not transposed:
-        product_rows(&p, 0, m, n_panels(n), &epilogue)
+        product_rows(&p, &whole, &epilogue)
         unpack_rows(c.data, c_panel, m, n, &C[0, 0], n)
     else:
         p.c, p.c_panel = block.x, LINE * LINE

@@ -179,11 +179,12 @@ cdef void input_gradient_thread(void* work, int thread, int n_threads) noexcept 
     cdef Training* job = it.job
     cdef const Layer* top = &job.net.layers[job.net.n_layers - 1]
     cdef Share mine = share_of(job, 0, thread, n_threads)
+    cdef Region rows = samples_of(mine.first, mine.last, job.net.layers[0].n_in)
     load_batch(job, &mine)
     forward_batch(job, &mine)
     pack_rows(&it.draw, NULL, mine.first, mine.last, top.n_out, top.dz, mine.how.panel)
     backward_batch(job, &mine, 0)
-    backward_rows(&job.net.layers[0], &it.input, &mine.how, mine.first, mine.last)
+    backward_region(&job.net.layers[0], &it.input, &mine.how, &rows)
 
 
 cdef void input_gradient(InputGradient* it, int n_threads) noexcept nogil:

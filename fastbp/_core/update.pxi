@@ -30,35 +30,39 @@ cdef Update rule_for(const Layer* layer, const Update* rule, bint weights) noexc
     return own
 
 
-cdef void update_layer(const Layer* layer, const real* x, const Work* work, Py_ssize_t part_of,
-                       Py_ssize_t n_parts) noexcept nogil:
-    """One part of the layer's blocks; those of the first inputs bring the bias with them."""
+cdef void update_layer(const Layer* layer, const real* x, const Work* work, int thread, int n_threads) noexcept nogil:
+    """A thread's part of the layer's blocks; those of the first inputs bring the bias with them. The weights of the outputs
+    that it computes; or a share of all, to the block."""
     cdef Py_ssize_t panels_in = n_panels(layer.n_in) if layer.kind == DENSE else 1, panels_out = n_panels(layer.n_out)
-    cdef Py_ssize_t groups = (panels_out + NP_DW - 1) // NP_DW, total = panels_in * panels_out
-    cdef Py_ssize_t first = part(total, n_parts, part_of), last = part(total, n_parts, part_of + 1)
-    cdef Py_ssize_t g, q, q1, i, j, at
+    cdef Py_ssize_t total = panels_in * panels_out, first = part(total, n_threads, thread), last = part(total, n_threads, thread + 1)
+    cdef bint split = forward_by_features(layer, n_threads)
+    cdef Region mine = region_of(work.n_rows, layer.n_out, split, thread, n_threads)
+    cdef Py_ssize_t groups, g, q, q1, i, j, at
     cdef Rules rules
     if not (layer.trainable or work.all_layers):
         return
+    if split:
+        first, last = mine.left * panels_in, mine.right * panels_in
     rules.weights, rules.vectors = rule_for(layer, work.rule, True), rule_for(layer, work.rule, False)
+    groups = (mine.right - mine.left + NP_DW - 1) // NP_DW
     for g in range(groups):
-        q, q1 = part(panels_out, groups, g), part(panels_out, groups, g + 1)
+        q, q1 = mine.left + part(mine.right - mine.left, groups, g), mine.left + part(mine.right - mine.left, groups, g + 1)
         for i in range(panels_in):
             at = q * panels_in + i * (q1 - q)       # panels of work before this block
             if first <= at < last:
                 if layer.kind == DENSE:
-                    update_block(layer, x + i * work.panel, work, &rules.weights, i, q, q1, at)
+                    update_block(layer, x + i * work.panel, work, &rules.weights, i, q, q1)
                 if i == 0:
                     for j in range(q, q1):
                         update_vectors(layer, x, work, &rules, j, total + j)
 
 
 cdef void update_block(const Layer* layer, const real* x, const Work* work, const Update* rule, Py_ssize_t i, Py_ssize_t q,
-                       Py_ssize_t q1, Py_ssize_t number) noexcept nogil:
+                       Py_ssize_t q1) noexcept nogil:
     """Inputs of panel i, outputs of panels q..q1."""
     cdef Block scratch
     cdef Product p
-    cdef Py_ssize_t rows = min(<Py_ssize_t>LINE, layer.n_in - i * LINE), at, j
+    cdef Py_ssize_t rows = min(<Py_ssize_t>LINE, layer.n_in - i * LINE), at, j, number
     p.c, p.c_panel = scratch.x, LINE * LINE
     if work.stage != FUSED:
         p.c, p.c_panel = layer.grad + q * weights_panel(layer) + i * LINE * LINE, weights_panel(layer)
@@ -66,9 +70,9 @@ cdef void update_block(const Layer* layer, const real* x, const Work* work, cons
         p.k, p.a, p.a_panel = work.n_rows, x, 0
         p.b, p.b_panel = layer.dz + q * work.panel, work.panel
         product_features(&p, rows, q1 - q)
-        if layer.norms != NULL: layer.norms[number] = 0
     for j in range(q, q1):
-        at = j * weights_panel(layer) + i * LINE * LINE
+        at, number = j * weights_panel(layer) + i * LINE * LINE, j * n_panels(layer.n_in) + i
+        if layer.norms != NULL and work.stage != APPLY: layer.norms[number] = 0
         update_rows(layer, work, rule, at, p.c + (j - q) * p.c_panel, rows, number)
         if layer.wt != NULL and work.stage != KEEP:
             transpose_block(layer, i, j)
