@@ -15,10 +15,9 @@ from sklearn.base import clone  # noqa: E402
 from sklearn.metrics import d2_pinball_score, log_loss, make_scorer  # noqa: E402
 
 import fastbp  # noqa: E402
-from fastbp import _sklearn_sparse  # noqa: E402
 from fastbp.losses import Hinge, Huber, Poisson, Quantile  # noqa: E402
 from fastbp.schedules import Constant, Cosine, ReduceOnPlateau  # noqa: E402
-from fastbp.sklearn import MLPClassifier, MLPRegressor  # noqa: E402
+from fastbp.sklearn import MLPClassifier, MLPRegressor, _sparse  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -340,7 +339,7 @@ def test_sparse_x_is_made_dense_in_parts(solver, monkeypatch):
     largest = []
     toarray = sparse.csr_array.toarray
     monkeypatch.setattr(sparse.csr_array, "toarray", lambda self: largest.append(self.shape) or toarray(self))
-    monkeypatch.setattr(_sklearn_sparse, "AT_ONCE", 4 * 40)
+    monkeypatch.setattr(_sparse, "AT_ONCE", 4 * 40)
     settings = {"solver": solver, "dtype": "float64", "batch_size": 16}
     a, b = (classifier(**settings).fit(x, THREE, X_val=x, y_val=THREE) for x in (thin, sparse.csr_array(thin)))
     assert difference(a, b) < 1e-9 and max(rows for rows, columns in largest if columns == 4) <= 40     # others are of labels

@@ -9,8 +9,8 @@ import scipy.optimize
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbp import _threads, training
-from fastbp._sklearn_records import NOT_FINITE, Records, squares
-from fastbp._sklearn_sparse import dense_parts, rows_at_once
+from fastbp.sklearn._records import NOT_FINITE, Records, squares
+from fastbp.sklearn._sparse import dense_parts, rows_at_once
 
 
 class Descent:
@@ -19,7 +19,7 @@ class Descent:
     Parameters
     ----------
     mlp, net, samples, validation, audience
-        See `_sklearn_fit.Epochs`. A sparse X is made dense in parts, whose gradients are summed.
+        See `_fit.Epochs`. A sparse X is made dense in parts, whose gradients are summed.
     """
 
     def __init__(self, mlp, net, samples, validation, audience):

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import issparse
 
-from fastbp._sklearn_records import NOT_FINITE
 from fastbp.callbacks import TimeLimit
 from fastbp.errors import DivergenceError
 from fastbp.presets import KeepBest, tabular_network, tabular_optimizer
 from fastbp.scaling import RobustScaler
+from fastbp.sklearn._records import NOT_FINITE
 
 EPOCHS, BATCH_SIZE, VALIDATION_FRACTION = 256, 256, 0.2
 FREE = {"preset", "max_iter", "batch_size", "validation_fraction", "random_state", "verbose", "callbacks", "max_time", "n_jobs",

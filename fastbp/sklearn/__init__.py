@@ -4,9 +4,9 @@ Needs scikit-learn 1.6 or newer, which ``import fastbp`` alone does not. Where t
 in docs/sklearn.md.
 """
 
-from fastbp._sklearn_classifier import MLPClassifier
-from fastbp._sklearn_convert import to_fastbp
-from fastbp._sklearn_regressor import MLPRegressor
+from fastbp.sklearn._classifier import MLPClassifier
+from fastbp.sklearn._convert import to_fastbp
+from fastbp.sklearn._regressor import MLPRegressor
 
 __all__ = ["MLPClassifier", "MLPRegressor", "from_sklearn"]
 

@@ -8,11 +8,11 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from fastbp._sklearn_convert import to_sklearn
-from fastbp._sklearn_settings import NAMES
-from fastbp._sklearn_sparse import parts
 from fastbp.layers import Dense
 from fastbp.network import Network
+from fastbp.sklearn._convert import to_sklearn
+from fastbp.sklearn._settings import NAMES
+from fastbp.sklearn._sparse import parts
 
 
 class NetworkMLP(BaseEstimator):

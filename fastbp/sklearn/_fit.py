@@ -15,10 +15,10 @@ from scipy.sparse import issparse
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbp import _threads, fitting
-from fastbp._sklearn_rates import LATE, Rates, update_of
-from fastbp._sklearn_records import NOT_FINITE, Records, squares
-from fastbp._sklearn_sparse import rows_at_once, take
 from fastbp.errors import DivergenceError
+from fastbp.sklearn._rates import LATE, Rates, update_of
+from fastbp.sklearn._records import NOT_FINITE, Records, squares
+from fastbp.sklearn._sparse import rows_at_once, take
 from fastbp.training import Run, Team
 
 

@@ -10,9 +10,9 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target, unique_labels
 from sklearn.utils.validation import validate_data
 
-from fastbp._sklearn_base import BaseMLP
-from fastbp._sklearn_settings import CLASS_LOSSES, CLASSIFIER
 from fastbp.losses import BinaryCrossEntropy, CustomLoss, Hinge, SoftmaxCrossEntropy, read_loss
+from fastbp.sklearn._base import BaseMLP
+from fastbp.sklearn._settings import CLASS_LOSSES, CLASSIFIER
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
