@@ -21,7 +21,7 @@ def from_sklearn(mlp):
     Returns
     -------
     MLPClassifier or MLPRegressor
-        With the same weights and, if fitted, their dtype. What the optimizer remembers for `partial_fit` starts anew.
+        With the same weights, if fitted. What the optimizer remembers for `partial_fit` starts anew.
 
     Raises
     ------

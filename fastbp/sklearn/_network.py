@@ -78,10 +78,13 @@ class NetworkMLP(BaseEstimator):
     def to_sklearn(self):
         """The same as an estimator of scikit-learn's; see `fastbp.sklearn.from_sklearn`.
 
+        Weights and records are those of this one. A parameter that scikit-learn has no room for, such as dropout, and that
+        is not at its default gets lost; a UserWarning names it.
+
         Raises
         ------
         ValueError
-            If scikit-learn has no such network: another activation, or another loss.
+            If scikit-learn has no such network, or no such fit: another activation, loss or schedule.
         """
         return to_sklearn(self, self._twin)
 

@@ -1,6 +1,5 @@
 """preset="tabular" of the estimators of `fastbp.sklearn`: RealMLP-TD-S, as in `fastbp.presets`, with their conventions."""
 
-import inspect
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +10,7 @@ from fastbp.errors import DivergenceError
 from fastbp.presets import KeepBest, tabular_network, tabular_optimizer
 from fastbp.scaling import RobustScaler
 from fastbp.sklearn._records import NOT_FINITE
+from fastbp.sklearn._settings import is_default
 
 EPOCHS, BATCH_SIZE, VALIDATION_FRACTION = 256, 256, 0.2
 FREE = {"preset", "max_iter", "batch_size", "validation_fraction", "random_state", "verbose", "callbacks", "max_time", "n_jobs",
@@ -96,19 +96,13 @@ def fit(mlp, X, y, weights, given, audience):
 
 def epochs_of(mlp):
     """How many the recipe takes."""
-    return EPOCHS if _is_default(mlp, "max_iter") else mlp.max_iter
-
-
-def _is_default(mlp, name):
-    default = inspect.signature(type(mlp)).parameters[name].default
-    value = getattr(mlp, name)
-    return value is default or type(value) is type(default) and value == default
+    return EPOCHS if is_default(mlp, "max_iter") else mlp.max_iter
 
 
 def _check(mlp, X):
     """Refuse what the recipe decides itself, and what it has no answer to."""
     names = mlp.get_params(deep=False)
-    taken = [name for name in names if name not in FREE and not _is_default(mlp, name)]
+    taken = [name for name in names if name not in FREE and not is_default(mlp, name)]
     if taken:
         free = [name for name in names if name in FREE and name != "preset"]
         raise ValueError(f"{taken[0]} is the recipe's with preset={mlp.preset!r} and must stay at its default, not "
@@ -125,7 +119,7 @@ def _hold_out(mlp, X, y, weights, given):
     own = mlp._read_given(given)
     if own is not None:
         return (X, y, weights), own[:2]
-    fraction = VALIDATION_FRACTION if _is_default(mlp, "validation_fraction") else mlp.validation_fraction
+    fraction = VALIDATION_FRACTION if is_default(mlp, "validation_fraction") else mlp.validation_fraction
     if fraction == 0:
         return (X, y, weights), None
     rows, held_out = mlp._split(mlp._encode(y), fraction)
