@@ -47,8 +47,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     scoring : str, callable or None, default None
         What ``early_stopping`` looks at: a scorer, see ``sklearn.metrics.check_scoring``. Default: accuracy; R^2 of a regressor.
     callbacks : list of callables, default ()
-        Each is called after each epoch, with the estimator, or, if it takes two arguments, as ``callback(net, history)`` as in
-        `fastbp.Network.fit`; training ends if one returns True. scikit-learn's own, from 1.9 on, go to ``set_callbacks``.
+        Each is called after each epoch, or every so many steps if it has an attribute ``every``; with the estimator, or, if it
+        takes two arguments, as ``callback(net, history)`` as in `fastbp.Network.fit`. Training ends if one returns True.
+        scikit-learn's own, from 1.9 on, go to ``set_callbacks``.
     max_time : float, optional
         Seconds after which training ends, in the midst of an epoch too.
     n_jobs : int, optional

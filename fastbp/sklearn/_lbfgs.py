@@ -99,8 +99,11 @@ class Descent:
         mlp.n_iter_ = len(mlp.loss_curve_)
         if mlp.verbose:
             print(f"Iteration {mlp.n_iter_}, loss = {mlp.loss_curve_[-1]:.8f}")
-        self.records.add(self._totals(), len(self.data.y), math.nan, time.perf_counter() - self.started)
-        if self.audience.end_epoch() or time.monotonic() >= self.deadline:
+        totals, seconds = self._totals(), time.perf_counter() - self.started
+        self.records.note(totals, mlp.n_iter_)
+        wants_end = self.audience.end_steps()
+        self.records.add(totals, len(self.data.y), mlp.n_iter_, math.nan, seconds)
+        if self.audience.end_epoch() or wants_end or time.monotonic() >= self.deadline:
             raise StopIteration
         self.started = time.perf_counter()
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import issparse
 
-from fastbp.callbacks import TimeLimit
+from fastbp.callbacks import TimeLimit, steps_between
 from fastbp.errors import DivergenceError
 from fastbp.presets import KeepBest, tabular_network, tabular_optimizer
 from fastbp.scaling import RobustScaler
@@ -66,6 +66,16 @@ class Relay:
         self.audience.close()
 
 
+class StepRelay:
+    """Another that tells those of the audience that are called every so many steps."""
+
+    def __init__(self, audience, every):
+        self.audience, self.every = audience, every
+
+    def __call__(self, net, history):
+        return self.audience.tell(lambda callback: steps_between(callback) == self.every)
+
+
 def fit(mlp, X, y, weights, given, audience):
     """Train an estimator anew by the recipe, on samples that are checked."""
     _check(mlp, X)
@@ -79,7 +89,9 @@ def fit(mlp, X, y, weights, given, audience):
         recipe.mean, recipe.deviation = y.mean(axis=0), np.where(deviation > 0, deviation, 1)
     n_out = len(mlp.classes_) if task == "classification" else y.shape[1]
     _begin(mlp, recipe, tabular_network(X.shape[1], n_out, task, int(mlp._random_state.randint(2**31))))
-    callbacks = [Relay(mlp, audience), *([KeepBest()] if held_out is not None else [])]
+    steps = sorted(set(map(steps_between, audience.by_step)))
+    callbacks = [Relay(mlp, audience), *(StepRelay(audience, every) for every in steps),
+                 *([KeepBest()] if held_out is not None else [])]
     if mlp.max_time is not None:
         callbacks.append(TimeLimit(mlp.max_time))
     try:
