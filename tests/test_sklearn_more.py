@@ -172,6 +172,13 @@ def test_history_and_validation_curve(solver):
     assert mlp.validation_loss_curve_[-1] == pytest.approx(np.mean((mlp.predict(X[:50]) - NUMBER[:50]) ** 2) / 2)
 
 
+@pytest.mark.parametrize("callbacks", [[], [lambda net, history: None]], ids=["nobody", "a callback"])
+def test_the_history_of_lbfgs_has_no_penalty(callbacks):
+    mlp = regressor(solver="lbfgs", alpha=5.0, dtype="float64", callbacks=callbacks).fit(X, np.stack([NUMBER, X[:, 0]], axis=1))
+    penalty = 5.0 / 2 / len(X) * sum((W**2).sum() for W in mlp.coefs_)
+    assert mlp.history_.loss[-1] == pytest.approx(2 * (mlp.loss_curve_[-1] - penalty), rel=1e-12)      # summed over two outputs
+
+
 @pytest.mark.parametrize("given", [{"X_val": X}, {"y_val": YES}, {"sample_weight_val": np.ones(len(X))}],
                          ids=["X", "y", "weights"])
 def test_validation_data_by_halves(given):
