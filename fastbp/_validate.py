@@ -53,6 +53,11 @@ def one_of(name: str, value: object, names: Collection[str]) -> str:
     return value
 
 
+def dtype(name: str, value: DTypeLike) -> str:
+    """"float32" or "float64", of any of NumPy's spellings."""
+    return one_of(name, getattr(value, "__name__", None) or str(value), ("float32", "float64"))
+
+
 def count(name: str, value: Any) -> int:
     """An integer, 0 or more; a bool counts as 0 or 1."""
     if isinstance(value, (bool, np.bool_)):

@@ -56,8 +56,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         At most so many threads. Default, and -1: as many as the work is worth. The result does not depend on it.
     preset : "tabular", optional
         The recipe for tables RealMLP-TD-S, see `fastbp.presets`: columns are scaled, and all else is the recipe's, but for
-        max_iter, batch_size and validation_fraction (256, 256 and 0.2 where they are at their defaults), random_state, verbose,
-        callbacks, max_time, n_jobs and class_weight. In float32.
+        max_iter, batch_size and validation_fraction (256, 256 and 0.2 where they are at their defaults), dtype ("input" is
+        float32), random_state, verbose, callbacks, max_time, n_jobs and class_weight. Several labels have a sigmoid each.
     class_weight : dict or "balanced", optional
         Multiplies `sample_weight`; as elsewhere in scikit-learn.
     label_smoothing : float, default 0.0

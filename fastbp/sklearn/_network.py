@@ -66,7 +66,7 @@ class NetworkMLP(BaseEstimator):
         X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
         self._network()
         if self._recipe is not None:
-            return self._recipe.decode(self._linked(self._raw(self._recipe.scaler.transform(X))))
+            return self._recipe.decode(self._linked(self._raw(self._recipe.scaler.transform(X, self.network_.dtype))))
         return self._linked(self._raw(X))
 
     def _linked(self, raw):
