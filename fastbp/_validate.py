@@ -3,11 +3,12 @@
 Every error names the argument, what came, and what is accepted.
 """
 
+import inspect
 import itertools
 import numbers
 import operator
 import os
-from collections.abc import Collection, Sized
+from collections.abc import Callable, Collection, Sized
 from typing import Any
 
 import numpy as np
@@ -99,6 +100,15 @@ def flag(name: str, value: object) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, not {value!r}")
     return bool(value)
+
+
+def takes(function: Callable[..., object], *arguments: object, **named: object) -> bool:
+    """Whether a function of the user's can be called so; one that does not tell cannot."""
+    try:
+        inspect.signature(function).bind(*arguments, **named)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def array(name: str, value: Any) -> NDArray[Any]:

@@ -5,8 +5,7 @@ called after every epoch, or with an attribute ``every`` after every so many ste
 `set_callbacks` takes, see a fit as a task, and each epoch as a task below it.
 """
 
-import inspect
-
+from fastbp import _validate
 from fastbp.callbacks import call_each, is_due, read_callbacks, says_stop, steps_between
 from fastbp.checkpoint import Checkpoint
 
@@ -29,8 +28,8 @@ class Audience:
     def __init__(self, mlp, tasks):
         self.mlp, self.tasks = mlp, tasks
         callbacks = [read(callback) for callback in mlp.callbacks]
-        self.of_networks = [callback for callback in callbacks if _takes_two(callback)]
-        self.of_estimators = [callback for callback in callbacks if not _takes_two(callback)]
+        self.of_networks = [callback for callback in callbacks if _validate.takes(callback, None, None)]
+        self.of_estimators = [callback for callback in callbacks if not _validate.takes(callback, None, None)]
         self.by_step = [callback for callback in callbacks if steps_between(callback) is not None]
 
     def begin(self, net, history):
@@ -120,14 +119,6 @@ def read(callback):
         raise TypeError(f"callbacks must be callables of the estimator, or of (net, history), not {callback!r}; those of "
                         "scikit-learn's protocol go to set_callbacks")
     return read_callbacks([callback])[0]
-
-
-def _takes_two(callback):
-    try:
-        inspect.signature(callback).bind(None, None)
-    except (TypeError, ValueError):
-        return False
-    return True
 
 
 def _any_stop(answers):
