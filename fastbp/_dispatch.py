@@ -6,6 +6,7 @@ A row's modules are imported only after the check: their very initialisation is 
 import importlib
 import os
 import platform
+import sys
 
 from fastbp import _cpu
 from fastbp._isa import DTYPES, ISAS, machine_name, module_name
@@ -35,12 +36,31 @@ def _choose():
     return wanted
 
 
+def _is_the_command():
+    """Whether this process is `fastbp`, or `python -m fastbp`."""
+    program = (getattr(sys, "argv", None) or [""])[0]
+    if program == "-m":             # as it stands until the module is found
+        return sys.orig_argv[-len(sys.argv)] in ("fastbp", "-mfastbp")
+    return os.path.basename(program) in ("fastbp", "fastbp.exe")
+
+
+def _choose_or_exit():
+    """The command line says in a line what is wrong, and from here: its own code is in the package that cannot be imported."""
+    try:
+        return _choose()
+    except ImportError as error:
+        if not _is_the_command():
+            raise
+        print(f"fastbp: error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
 def load_core(isa, dtype):
     """The compiled core of a row and a dtype. The caller has checked that the machine can run it."""
     return importlib.import_module("fastbp._core." + module_name(isa, dtype))
 
 
-ISA = _choose()
+ISA = _choose_or_exit()
 _CORES = {dtype: load_core(ISA, dtype) for dtype in DTYPES}
 
 

@@ -122,7 +122,7 @@ def weights_of(sample_weight, class_weight, y, classes, loss, name="sample_weigh
     if loss.targets == "custom" and callable(loss.function):
         raise ValueError("sample_weight and class_weight must be None for a Python function as loss, which weights its own mean; "
                          "pass the weights to it as a column of y")
-    weights = np.ones(len(y)) if sample_weight is None else _sample_weights(name, sample_weight, len(y))
+    weights = np.ones(len(y)) if sample_weight is None else sample_weights(name, sample_weight, len(y))
     if class_weight is not None:
         if classes is None:
             raise ValueError("class_weight must be None where y is no labels, one a sample")
@@ -133,7 +133,8 @@ def weights_of(sample_weight, class_weight, y, classes, loss, name="sample_weigh
     return weights
 
 
-def _sample_weights(name, sample_weight, n_samples):
+def sample_weights(name, sample_weight, n_samples):
+    """As float64, checked one by one."""
     weights = _validate.matrix(name, sample_weight, (None,), np.float64)
     _validate.same_length(name, weights, n_samples)
     _validate.finite(name, weights)

@@ -3,11 +3,12 @@
 Every error names the argument, what came, and what is accepted.
 """
 
+import inspect
 import itertools
 import numbers
 import operator
 import os
-from collections.abc import Collection, Sized
+from collections.abc import Callable, Collection, Sized
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,11 @@ def one_of(name: str, value: object, names: Collection[str]) -> str:
     return value
 
 
+def dtype(name: str, value: DTypeLike) -> str:
+    """"float32" or "float64", of any of NumPy's spellings."""
+    return one_of(name, getattr(value, "__name__", None) or str(value), ("float32", "float64"))
+
+
 def count(name: str, value: Any) -> int:
     """An integer, 0 or more; a bool counts as 0 or 1."""
     if isinstance(value, (bool, np.bool_)):
@@ -94,6 +100,15 @@ def flag(name: str, value: object) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, not {value!r}")
     return bool(value)
+
+
+def takes(function: Callable[..., object], *arguments: object, **named: object) -> bool:
+    """Whether a function of the user's can be called so; one that does not tell cannot."""
+    try:
+        inspect.signature(function).bind(*arguments, **named)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def array(name: str, value: Any) -> NDArray[Any]:

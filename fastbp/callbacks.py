@@ -154,6 +154,11 @@ def steps_between(callback):
     return None if every == "epoch" else int(every)
 
 
+def steps_to_next(callbacks, step):
+    """How many steps after this one the next of them is due; infinite if all are called after every epoch."""
+    return min((every - step % every for every in map(steps_between, callbacks) if every is not None), default=math.inf)
+
+
 def is_due(callback, step):
     """Whether one that is called every so many steps is called after this one."""
     every = steps_between(callback)

@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from fastbp import _validate
+from fastbp import _targets, _validate
 from fastbp._typing import Array, ArrayLike
 from fastbp.callbacks import Callback
 from fastbp.errors import DivergenceError
 from fastbp.history import History
 from fastbp.many import fit_many, own_callbacks, refuse_unknown
 from fastbp.network import Network
+from fastbp.sources import r2
 
 Folds = int | Iterable[tuple[ArrayLike, ArrayLike]]
-Scoring = Callable[[Network, Array, Array], float]
+Scoring = Callable[..., float]                  # (net, X, y), and sample_weight by name where it is given
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,9 +28,9 @@ class CrossValidation:
     ----------
     scores : ndarray (cv,)
         Of the samples held out, larger is better: accuracy or r2, minus the loss for a loss of the user's own, or what
-        ``scoring`` returned. NaN where the network diverged.
+        ``scoring`` returned. NaN where the network diverged. With ``sample_weight`` the samples held out count by theirs.
     losses : ndarray (cv,)
-        Mean losses of the samples held out; NaN likewise.
+        Mean losses of the samples held out, weighted likewise; NaN likewise.
     histories : list of History
     networks : list of Network
         The trained ones, for `fastbp.Ensemble` for instance.
@@ -69,7 +70,8 @@ def cross_validate(net: Network, X: ArrayLike, y: ArrayLike, cv: Folds = 5, *, s
         Number of folds, at least 2, which are drawn by the network's seed; labels are spread over them evenly. Or pairs of
         integer arrays (train, test), as the splitters of scikit-learn give.
     scoring : callable, optional
-        ``scoring(net, X, y)`` returns a number, larger is better. Default: accuracy or r2, as the loss has it.
+        ``scoring(net, X, y)`` returns a number, larger is better; with sample_weight among the settings it is
+        ``scoring(net, X, y, sample_weight=...)``. Default: accuracy or r2, as the loss has it.
     validate : bool, default False
         Evaluate the samples held out after each epoch too, for ``history.val_loss`` and for callbacks; a stop that they
         decide on flatters the scores.
@@ -78,7 +80,8 @@ def cross_validate(net: Network, X: ArrayLike, y: ArrayLike, cv: Folds = 5, *, s
     n_threads : int, optional
         See `fit_many`.
     **settings
-        Keyword arguments of `Network.fit`, but for rows and verbose.
+        Keyword arguments of `Network.fit`, but for rows and verbose. ``sample_weight`` is that of all samples, those that are
+        trained on and those that are held out.
 
     Returns
     -------
@@ -112,12 +115,14 @@ def cross_validate(net: Network, X: ArrayLike, y: ArrayLike, cv: Folds = 5, *, s
 
 def train_on_folds(trials, X, y, folds, scoring, validate, n_threads):
     """A `CrossValidation` for each trial, a pair of a network and settings of its fits."""
-    held_out = [(X[test], y[test]) for _, test in folds]
-    networks, each = [], []
+    samples = [(X[test], y[test]) for _, test in folds]
+    networks, each, held_out = [], [], []
     for net, settings in trials:
-        for (train, _), pair, own in zip(folds, held_out, own_callbacks(settings.get("callbacks", ()), len(folds))):
+        weights = _weights_held_out(settings.get("sample_weight"), len(X), folds, scoring)
+        for (train, _), pair, its, own in zip(folds, samples, weights, own_callbacks(settings.get("callbacks", ()), len(folds))):
             networks.append(copy.deepcopy(net))
-            each.append(_of_fold(settings, train, pair if validate else None) | own)
+            held_out.append((*pair, its))
+            each.append(_of_fold(settings, train, held_out[-1] if validate else None) | own)
     try:
         histories = fit_many(networks, X, y, each=each, n_threads=n_threads)
     except DivergenceError as error:
@@ -125,7 +130,7 @@ def train_on_folds(trials, X, y, folds, scoring, validate, n_threads):
     found = []
     for first in range(0, len(networks), len(folds)):
         part = slice(first, first + len(folds))
-        measured = [_measure(*fit, scoring) for fit in zip(networks[part], histories[part], held_out)]
+        measured = [_measure(*fit, scoring) for fit in zip(networks[part], histories[part], held_out[part])]
         scores, losses = np.array(measured).T
         found.append(CrossValidation(scores, losses, histories[part], networks[part], folds))
     return found
@@ -139,14 +144,46 @@ def _of_fold(settings, rows, validation):
     return settings | {"rows": rows} | ({} if validation is None else {"validation_data": validation})
 
 
+def _weights_held_out(sample_weight, n_samples, folds, scoring):
+    """Of each fold's samples; None where every sample counts 1. Refuses early what would fail when all is trained."""
+    if sample_weight is None:
+        return [None] * len(folds)
+    weights = _targets.sample_weights("sample_weight", sample_weight, n_samples)
+    for i, (_, test) in enumerate(folds):
+        if not weights[test].any():
+            raise ValueError(f"sample_weight must leave a sample held out in fold {i} that counts more than 0")
+    if scoring is not None and not _validate.takes(scoring, None, None, None, sample_weight=None):
+        raise TypeError(f"scoring must take (net, X, y, sample_weight) where sample_weight is given; {scoring!r} does not")
+    return [weights[test] for _, test in folds]
+
+
 def _measure(net, history, held_out, scoring):
     """Score and loss."""
     if history.diverged:
         return np.nan, np.nan
-    loss, metric = net.evaluate(*held_out)
+    X, y, weights = held_out
+    weighted = {} if weights is None else {"sample_weight": weights}
+    loss, metric = net.evaluate(X, y, **weighted)
     if scoring is not None:
-        return _validate.number("what scoring returns", scoring(net, *held_out)), loss
-    return -loss if net.metric_name == "loss" else metric, loss
+        return _validate.number("what scoring returns", scoring(net, X, y, **weighted)), loss
+    if net.metric_name == "loss":
+        return -loss, loss
+    return metric if weights is None else _weighted_metric(net, net._read_samples(X, y, weights)[0]), loss
+
+
+def _weighted_metric(net, data):
+    """Of `Network.evaluate`, whose own counts every sample alike."""
+    raw, weights = net.forward(data.X), data.weights
+    if net.metric_name == "accuracy":
+        is_one_of_several = net._loss.targets == "labels"
+        right = raw.argmax(axis=1) == data.y if is_one_of_several else ((raw > 0) == (data.y > 0.5)).all(axis=1)
+        return float(np.average(right, weights=weights))
+    if net._loss.link != "identity":
+        net._link(raw)
+    known = weights[:, None] * ~np.isnan(data.y)
+    y = np.where(known > 0, data.y, 0).astype(np.float64)
+    mean = (known * y).sum(axis=0) / np.maximum(known.sum(axis=0), np.finfo(float).tiny)
+    return r2(float((known * (raw - y) ** 2).sum()), float((known * (y - mean) ** 2).sum()))
 
 
 def read_scoring(scoring):

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from fastbp import _validate, many
-from fastbp._typing import Array, ArrayLike, Path
+from fastbp._typing import Array, ArrayLike, Chunks, Path
 from fastbp.callbacks import Callback
 from fastbp.history import History
 from fastbp.losses import Loss, LossFunction
 from fastbp.network import Network, load
+from fastbp.sources import is_stream
 
 
 class Ensemble:
@@ -57,17 +58,17 @@ class Ensemble:
                 raise ValueError(f"networks[{i}] must have {first.sizes[0]} inputs, {first.sizes[-1]} outputs and the loss "
                                  f"{first.loss} as networks[0]; it has {net.sizes[0]}, {net.sizes[-1]} and {net.loss}")
 
-    def fit(self, X: ArrayLike, y: ArrayLike, *, bootstrap: bool = False, n_threads: int | None = None,
+    def fit(self, X: ArrayLike | Chunks, y: ArrayLike | None = None, *, bootstrap: bool = False, n_threads: int | None = None,
             callbacks: Sequence[Callback] = (), **settings: Any) -> list[History]:
         """Train all networks by `fit_many`.
 
         Parameters
         ----------
         X, y : array_like
-            See `Network.fit`.
+            See `fit_many`.
         bootstrap : bool, default False
             Train each on as many samples as there are, drawn with repeats, by its seed and its place among the networks.
-            X is not copied.
+            X is not copied; it must be an array.
         n_threads : int, optional
             See `fit_many`.
         callbacks : list or tuple of callables, default ()
@@ -88,6 +89,8 @@ class Ensemble:
         if _validate.flag("bootstrap", bootstrap):
             if "rows" in settings:
                 raise ValueError("rows must not be given with bootstrap=True, which draws them")
+            if is_stream(X, y):
+                raise ValueError("bootstrap must be False for chunks; it draws from all samples")
             n = len(_validate.rows("X", X, self.networks[0].sizes[0], self.networks[0].dtype))
             for i, (net, own) in enumerate(zip(self.networks, each)):
                 own["rows"] = np.random.Generator(np.random.PCG64((net.seed, i, 0, 1))).integers(n, size=n)

@@ -12,7 +12,7 @@ import numpy as np
 from fastbp import _threads, checkpoint, resuming
 from fastbp._dispatch import ISA
 from fastbp._rates import Schedule, monitor_of, rates_of
-from fastbp.callbacks import call_each, is_due, says_stop, steps_between
+from fastbp.callbacks import call_each, is_due, says_stop, steps_between, steps_to_next
 from fastbp.errors import DivergenceError
 from fastbp.full_batch import FullBatch
 from fastbp.history import History
@@ -211,9 +211,7 @@ class Fit:
     def _advance(self, run):
         """Steps up to where the next callback is due."""
         done = self.n_steps + run.step
-        called = [*self.plan.callbacks, *self.plan.checkpoints]
-        gaps = [every - done % every for every in map(steps_between, called) if every is not None]
-        last = min([run.n_steps, *(run.step + gap for gap in gaps)])
+        last = min(run.n_steps, run.step + steps_to_next([*self.plan.callbacks, *self.plan.checkpoints], done))
         started = time.perf_counter()
         with self.net._training_parameters():
             if self.net._n_edits != self._n_edits:      # by a callback

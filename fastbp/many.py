@@ -9,17 +9,18 @@ import copy
 import inspect
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from fastbp import _threads, _validate, fitting
 from fastbp._dispatch import core
-from fastbp._typing import ArrayLike
+from fastbp._typing import ArrayLike, Chunks
 from fastbp.errors import DivergenceError
 from fastbp.history import History
 from fastbp.network import Network
+from fastbp.sources import is_stream
 from fastbp.training import SLICE_SECONDS
 
 #: Keyword arguments of `Network.fit` that `fit_many` passes on, and what they are if nobody gives them.
@@ -27,7 +28,7 @@ FIT_SETTINGS = {name: parameter.default for name, parameter in inspect.signature
                 if name not in ("self", "X", "n_threads", "verbose")}
 
 
-def fit_many(networks: Sequence[Network], X: ArrayLike, y: ArrayLike | None = None, *,
+def fit_many(networks: Sequence[Network], X: ArrayLike | Chunks, y: ArrayLike | None = None, *,
              each: Sequence[Mapping[str, Any]] | None = None, n_threads: int | None = None, **settings: Any) -> list[History]:
     """Train several networks over one X, as many at a time as there are threads.
 
@@ -38,8 +39,9 @@ def fit_many(networks: Sequence[Network], X: ArrayLike, y: ArrayLike | None = No
     networks : sequence of Network
         All different objects; trained in place, and begun in this order.
     X, y : array_like
-        See `Network.fit`; arrays, no chunks. X is shared: float32 and float64 with contiguous rows is read where it stands, any
-        other is converted once for all networks of a dtype.
+        See `Network.fit`. X is shared: float32 and float64 with contiguous rows is read where it stands, any other is converted
+        once for all networks of a dtype. Of chunks each network has a pass of its own, in the thread that trains it: the
+        function is called for each, must give each the same, and all of them hold their first chunk from the start.
     each : sequence of dict, optional
         For each network its own keyword arguments of `Network.fit`, which come before those for all: ``optimizer``,
         ``epochs``, ``rows`` (a fold or a bootstrap sample of X without a copy), ``y``, ``validation_data`` and so on.
@@ -69,7 +71,7 @@ def fit_many(networks: Sequence[Network], X: ArrayLike, y: ArrayLike | None = No
     -----
     Callbacks are called in the thread that trains their network, those of different networks at the same time. Any other
     error, from a callback say, and Ctrl-C stop all networks within 50 ms, or a step that takes longer, and leave them on a step
-    boundary; a callback that is running is waited for.
+    boundary; a callback that is running is waited for, and a chunk that is being made.
 
     Examples
     --------
@@ -190,16 +192,27 @@ def _read_each(each, n):
 
 
 def _read_fits(networks, X, settings):
-    """The fits, checked; X is converted once a dtype, and targets that are equal are kept once."""
+    """The fits, checked; an array X is converted once a dtype, and targets that are equal are kept once."""
     converted, fits, owners = {}, [], {}
     for i, (net, own) in enumerate(zip(networks, settings)):
         with _naming(i):
-            if net.dtype not in converted:
-                converted[net.dtype] = _validate.rows("X", X, net.sizes[0], net.dtype)
-            fits.append(fitting.read(net, converted[net.dtype], n_threads=1, verbose=0, **own))
+            its = X
+            if is_stream(X, own["y"]):
+                _refuse_single_pass(X, len(networks))
+            else:
+                if net.dtype not in converted:
+                    converted[net.dtype] = _validate.rows("X", X, net.sizes[0], net.dtype)
+                its = converted[net.dtype]
+            fits.append(fitting.read(net, its, n_threads=1, verbose=0, **own))
             _refuse_shared(fits[-1].plan, i, owners)
         _share_targets(fits[-1].source, fits[0].source)
     return fits
+
+
+def _refuse_single_pass(X, n):
+    if isinstance(X, Iterator) and n > 1:
+        raise ValueError(f"X is an iterator, which can be gone through once, and networks are {n}; give the function that makes "
+                         "it, as in fit_many(networks, batches) instead of batches()")
 
 
 def _refuse_shared(plan, number, owners):
@@ -212,6 +225,8 @@ def _refuse_shared(plan, number, owners):
 
 def _share_targets(source, first):
     """Labels take 8 bytes a sample, which of many networks may be more than X."""
+    if source.is_stream or first.is_stream:
+        return
     y, other = source.first.y, first.first.y
     if y.dtype == other.dtype and np.array_equal(y, other):
         source.first = source.first._replace(y=other)

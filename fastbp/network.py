@@ -91,7 +91,7 @@ class Network(Predictor):
         _validate.one_of("activation", activation, ACTIVATIONS)
         _validate.one_of("initializer", initializer, ("auto", *INITIALIZERS))
         loss = read_loss(loss)
-        dtype = _validate.one_of("dtype", getattr(dtype, "__name__", None) or str(dtype), ("float32", "float64"))
+        dtype = _validate.dtype("dtype", dtype)
         sizes, made = read_layers(layers, activation, initializer)
         loss.spec(sizes[-1])                        # refuses a number of outputs that does not suit it
         input_dropout = _validate.number("input_dropout", input_dropout, at_least=0, below=1)

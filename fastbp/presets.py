@@ -16,7 +16,7 @@ from fastbp._typing import Array, ArrayLike
 from fastbp.callbacks import Callback
 from fastbp.history import History
 from fastbp.layers import Dense, Scale
-from fastbp.losses import SoftmaxCrossEntropy, SquaredError
+from fastbp.losses import Loss, SoftmaxCrossEntropy, SquaredError
 from fastbp.network import Network
 from fastbp.optimizers import Adam
 from fastbp.scaling import LabelTargets, NumberTargets, RobustScaler, read_table
@@ -25,6 +25,7 @@ from fastbp.schedules import CosLog4
 WIDTH, N_HIDDEN = 256, 3
 ACTIVATIONS = {"classification": "selu", "regression": "mish"}      #: by task
 LEARNING_RATES = {"classification": 0.04, "regression": 0.07}       #: the highest, by task
+SMOOTHING = 0.1                                                     #: of labels
 
 
 class KeepBest:
@@ -58,7 +59,7 @@ class KeepBest:
 
 
 def tabular_network(n_in: int, n_out: int, task: str = "classification", seed: int | None = None,
-                    dtype: DTypeLike = "float32") -> Network:
+                    dtype: DTypeLike = "float32", loss: Loss | None = None) -> Network:
     """The recipe's network: a scale for each input, three layers of 256, and an output layer that starts at zero.
 
     The paper uses weights as w / sqrt(n_in), with w from N(0, 1): the neural tangent kernel's parametrisation. Adam's steps
@@ -72,6 +73,8 @@ def tabular_network(n_in: int, n_out: int, task: str = "classification", seed: i
     seed : int, optional
         Default: drawn.
     dtype : {"float32", "float64"}, default "float32"
+    loss : Loss, optional
+        Default: the task's, softmax_cross_entropy with a label smoothing of 0.1, or squared_error.
 
     Returns
     -------
@@ -83,7 +86,8 @@ def tabular_network(n_in: int, n_out: int, task: str = "classification", seed: i
         If an argument is not as described.
     """
     activation = ACTIVATIONS[_validate.one_of("task", task, ACTIVATIONS)]
-    loss = SoftmaxCrossEntropy(label_smoothing=0.1) if task == "classification" else SquaredError()
+    if loss is None:
+        loss = SoftmaxCrossEntropy(SMOOTHING) if task == "classification" else SquaredError()
     n_in, n_out = _validate.positive_int("n_in", n_in), _validate.positive_int("n_out", n_out)
     hidden = [_dense(before, WIDTH, activation, "lecun_normal") for before in (n_in, *[WIDTH] * (N_HIDDEN - 1))]
     layers = [Scale(learning_rate_factor=6.0, bias_learning_rate_factor=0.0), *hidden, _dense(WIDTH, n_out, "identity", "zeros")]

@@ -3,10 +3,10 @@
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike
 
 from fastbp import _targets, _validate
-from fastbp._typing import ArrayLike, Doubles
+from fastbp._typing import Array, ArrayLike, Doubles
 from fastbp.losses import SoftmaxCrossEntropy
 
 
@@ -40,13 +40,15 @@ class RobustScaler:
         self.factors = np.divide(1, spread, out=np.zeros_like(spread), where=spread > 0)
         return self
 
-    def transform(self, X: ArrayLike) -> NDArray[np.float32]:
-        """The columns as the network gets them, float32.
+    def transform(self, X: ArrayLike, dtype: DTypeLike = "float32") -> Array:
+        """The columns as the network gets them.
 
         Parameters
         ----------
         X : array_like (n_samples, n_columns)
             With the columns that `fit` saw.
+        dtype : {"float32", "float64"}, default "float32"
+            The network's.
 
         Returns
         -------
@@ -55,10 +57,10 @@ class RobustScaler:
         Raises
         ------
         TypeError, ValueError
-            If X is not such a table.
+            If X is not such a table, or dtype is another.
         """
         u = (read_table("X", X, len(self.medians)) - self.medians) * self.factors
-        return (u / np.hypot(1, u / 3)).astype(np.float32)
+        return (u / np.hypot(1, u / 3)).astype(_validate.dtype("dtype", dtype), copy=False)
 
 
 class LabelTargets:

@@ -102,16 +102,25 @@ def search(candidates: Mapping[str, Any] | Sequence[Mapping[str, Any]], X: Array
     X, y = _validate.rows("X", X, first.sizes[0], first.dtype), _validate.array("y", y)
     refit, folds = _validate.flag("refit", refit), read_folds(cv, first, X, y)
     found = train_on_folds(trials, X, y, folds, read_scoring(scoring), False, n_threads)
-    table = [{"settings": own, "mean": each.mean, "std": each.std, "scores": each.scores, "losses": each.losses,
-              "seconds": sum(sum(history.seconds) for history in each.histories)} for own, each in zip(chosen, found)]
-    means = np.array([row["mean"] for row in table])
-    if np.isnan(means).all():
-        raise DivergenceError("search: in every candidate a network diverged; try smaller learning rates, or scale X")
-    best = int(np.nanargmax(means))
+    table = [_row(own, each) for own, each in zip(chosen, found)]
+    best = _best_of(table)
     if not refit:
         return Search(table, chosen[best])
     net, settings = trials[best]
     return Search(table, chosen[best], net, net.fit(X, y, n_threads=n_threads, **settings))
+
+
+def _row(settings, found):
+    return {"settings": settings, "mean": found.mean, "std": found.std, "scores": found.scores, "losses": found.losses,
+            "seconds": sum(sum(history.seconds) for history in found.histories)}
+
+
+def _best_of(table):
+    """Place of the highest mean, of equals the first."""
+    means = np.array([row["mean"] for row in table])
+    if np.isnan(means).all():
+        raise DivergenceError("search: in every candidate a network diverged; try smaller learning rates, or scale X")
+    return int(np.nanargmax(means))
 
 
 # Candidates ----------------------------------------------------------------------------------------------------------

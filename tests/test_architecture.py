@@ -3,6 +3,7 @@ import ast
 import graphlib
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,9 @@ CORE = PACKAGE / "_core"
 
 #: Floor of every module. A module imports from floors below, and from its own where no circle comes of it.
 FLOORS = {module: floor for floor, modules in {
-    5: "cli __main__ _prepare _report sklearn _sklearn_base _sklearn_fit _sklearn_lbfgs _sklearn_convert"
-       " _sklearn_callbacks _sklearn_classifier _sklearn_network _sklearn_rates _sklearn_records _sklearn_regressor"
-       " _sklearn_settings _sklearn_sparse _sklearn_tabular _sklearn_validation",
+    5: "cli __main__ _prepare _report sklearn sklearn._base sklearn._callbacks sklearn._classifier sklearn._convert sklearn._fit"
+       " sklearn._lbfgs sklearn._network sklearn._rates sklearn._records sklearn._regressor sklearn._settings sklearn._sparse"
+       " sklearn._tabular sklearn._validation",
     4: "__init__ network model predictor presets many ensemble cross_validation selection",
     3: "training divergence full_batch sources fitting plan resuming checkpoint callbacks reports history health plots"
        " gradients gradient_check trace range_test kernels embedding persistence _description _config",
@@ -29,14 +30,22 @@ FLOORS = {module: floor for floor, modules in {
 MAY_USE_EXTRAS = {"plots", "reports"}
 
 #: The facade that derives from another package's classes; nobody imports it who does not have that package.
-STANDS_ON_SCIKIT_LEARN = {module for module in FLOORS if "sklearn" in module}
+STANDS_ON_SCIKIT_LEARN = {module for module in FLOORS if module.startswith("sklearn")}
 
-MODULES = sorted(PACKAGE.glob("*.py"))
+MODULES = sorted([*PACKAGE.glob("*.py"), *PACKAGE.glob("sklearn/*.py")])
 ROOMS = sorted(CORE.glob("*.pxi"))
 BUILD = [ROOT / "setup.py", PACKAGE / "_isa.py"]
 COMPILED = [CORE / "core.pyx", PACKAGE / "_cpu.pyx", PACKAGE / "_capi.pyx", *ROOMS]
 
-every_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
+
+
+def name_of(path):
+    """As FLOORS has it: `network`, `sklearn._fit`; of the package `sklearn` itself its own."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
+
+
+every_module = pytest.mark.parametrize("path", MODULES, ids=name_of)
 every_room = pytest.mark.parametrize("path", ROOMS, ids=lambda path: path.name)
 every_compiled_file = pytest.mark.parametrize("path", COMPILED, ids=lambda path: path.name)
 
@@ -67,10 +76,9 @@ def imports(path):
 def modules_used(path):
     """The modules of the package that a file imports, also inside functions."""
     for name, _ in imports(path):
-        package, _, rest = name.partition(".")
+        package, *parts = name.split(".")
         if package == "fastbp":
-            module = rest.partition(".")[0]
-            yield module if module in FLOORS else "__init__"
+            yield next((module for module in (".".join(parts[:2]), *parts[:1]) if module in FLOORS), "__init__")
 
 
 def code(path):
@@ -84,19 +92,25 @@ def code(path):
 
 
 def test_every_module_has_a_floor():
-    found = {path.stem for path in [*MODULES, *PACKAGE.glob("*.pyx")]}
+    found = {name_of(path) for path in [*MODULES, *PACKAGE.glob("*.pyx")]}
     found |= {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     assert found == set(FLOORS)
+
+
+def test_every_package_is_shipped():
+    settings = tomllib.loads(read(ROOT / "pyproject.toml"))["tool"]["setuptools"]
+    found = {".".join(path.parent.relative_to(ROOT).parts) for path in PACKAGE.rglob("__init__.py")}
+    assert found == set(settings["packages"]) - {"fastbp.data"}
 
 
 @every_module
 def test_imports_go_down(path):
     for module in modules_used(path):
-        assert FLOORS[module] <= FLOORS[path.stem], f"{path.name} imports {module}, which stands above it"
+        assert FLOORS[module] <= FLOORS[name_of(path)], f"{name_of(path)} imports {module}, which stands above it"
 
 
 def test_no_imports_in_a_circle():
-    graph = {path.stem: {m for m in modules_used(path) if m != path.stem} for path in MODULES}
+    graph = {name_of(path): {m for m in modules_used(path) if m != name_of(path)} for path in MODULES}
     assert list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError
 
 
@@ -105,27 +119,28 @@ def test_numpy_is_all_that_an_import_needs(path):
     """Optional packages are imported inside functions, and on the top floor only."""
     for name, at_once in imports(path):
         package = name.partition(".")[0]
-        if package in ("sklearn", "scipy") and path.stem in STANDS_ON_SCIKIT_LEARN:
+        if package in ("sklearn", "scipy") and name_of(path) in STANDS_ON_SCIKIT_LEARN:
             continue
         if package not in sys.stdlib_module_names | {"fastbp", "numpy"}:
-            assert not at_once and (FLOORS[path.stem] == 5 or path.stem in MAY_USE_EXTRAS), f"{path.name} imports {name}"
+            is_optional = FLOORS[name_of(path)] == 5 or name_of(path) in MAY_USE_EXTRAS
+            assert not at_once and is_optional, f"{name_of(path)} imports {name}"
 
 
 @every_module
 def test_scikit_learn_stays_optional(path):
-    assert path.stem in STANDS_ON_SCIKIT_LEARN or not STANDS_ON_SCIKIT_LEARN & set(modules_used(path))
+    assert name_of(path) in STANDS_ON_SCIKIT_LEARN or not STANDS_ON_SCIKIT_LEARN & set(modules_used(path))
 
 
 @every_module
 def test_production_leaves_the_twin_alone(path):
     twin = {"reference", "_reference_math"}
-    assert path.stem in twin or not twin & set(modules_used(path))
+    assert name_of(path) in twin or not twin & set(modules_used(path))
 
 
 @every_module
 def test_no_numpy_products(path):
     """Training and inference multiply matrices in the core alone."""
-    if FLOORS[path.stem] == 0:
+    if FLOORS[name_of(path)] == 0:
         pytest.skip("the twin is NumPy")
     for node in ast.walk(ast.parse(read(path))):
         assert not isinstance(node, ast.MatMult), f"{path.name} multiplies with @"

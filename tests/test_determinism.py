@@ -89,7 +89,8 @@ def test_training_does_not_depend_on_the_threads_at_any_shape(dtype, sizes, batc
 
 
 @pytest.mark.parametrize("layers", WIDE, ids=lambda layers: str(layers[1]))
-@pytest.mark.parametrize("how", [{}, {"health": True, "optimizer": fastbp.SGD(0.1, clip_norm=0.1, momentum=0.9)}], ids=["plain", "watched"])
+@pytest.mark.parametrize("how", [{}, {"health": True, "optimizer": fastbp.SGD(0.1, clip_norm=0.1, momentum=0.9)}],
+                         ids=["plain", "watched"])
 def test_features_shared_out_change_no_bits(dtype, layers, how):
     """Batches of less samples than a layer has inputs, and of more."""
     for batch_size in (50, 300):

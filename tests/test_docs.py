@@ -2,6 +2,8 @@
 
 import doctest
 import re
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -34,14 +36,16 @@ def test_examples_run(page, tmp_path, monkeypatch):
     for package in set(OPTIONAL.findall("".join(example[1] for example in examples))):
         pytest.importorskip(package)
     monkeypatch.chdir(tmp_path)
-    names = {"__name__": "example"}
+    module = types.ModuleType("example")            # so that what an example defines can be pickled
+    monkeypatch.setitem(sys.modules, "example", module)
+    names = vars(module)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     for example in examples:
         line = text.count("\n", 0, example.start(1))
         if ">>> " in example[1]:
             test = doctest.DocTestParser().get_doctest(example[1], names, page, page, line)
             runner.run(test, clear_globs=False)
-            names = test.globs
+            names.update(test.globs)
         else:
             exec(compile("\n" * line + example[1], page, "exec"), names)
     assert runner.summarize(verbose=False).failed == 0

@@ -120,6 +120,18 @@ def test_callbacks_that_write_files_are_refused(callback):
         Ensemble(networks()).fit(X, NUMBERS, callbacks=[callback])
 
 
+def test_an_ensemble_takes_chunks():
+    def chunks():
+        return iter([(X[:20], NUMBERS[:20]), (X[20:], NUMBERS[20:])])
+    ensemble, twins = Ensemble(networks()), networks()
+    ensemble.fit(chunks, **FIT)
+    for twin in twins:
+        twin.fit(chunks, **FIT)
+    assert [bits(net) for net in ensemble.networks] == [bits(twin) for twin in twins]
+    with pytest.raises(ValueError, match="bootstrap must be False for chunks"):
+        ensemble.fit(chunks, bootstrap=True)
+
+
 def test_rows_and_bootstrap_exclude_each_other():
     with pytest.raises(ValueError, match="rows must not be given with bootstrap"):
         Ensemble(networks()).fit(X, NUMBERS, bootstrap=True, rows=[1])

@@ -190,10 +190,13 @@ print(json.dumps([fastbp.config()["isa"], cores, net.predict(X).tolist(), losses
 
 
 def python(program, isa):
+    return run_python(["-c", program], isa)
+
+
+def run_python(arguments, isa, **options):
     path = os.pathsep.join([str(Path(fastbp.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"PYTHONPATH": path, "FASTBP_ISA": isa}
-    command = [sys.executable, "-c", program]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=60, **options)
 
 
 @pytest.mark.parametrize("isa", _dispatch.usable())
@@ -214,6 +217,28 @@ def test_importing_with_a_wish_that_cannot_be_met_fails_in_one_line(wanted, why)
     assert done.returncode == 1 and done.stdout == ""
     assert last == f"ImportError: FASTBP_ISA={wanted!r} {why}; accepted here: {accepted}"
     assert done.stderr.count("Traceback") == 1, done.stderr
+
+
+@pytest.mark.parametrize("command", [["-m", "fastbp", "info"], ["-mfastbp"], ["fastbp", "train"], ["fastbp.exe"]],
+                         ids=" ".join)
+def test_the_command_line_says_so_in_one_line(command, tmp_path):
+    for name in ("fastbp", "fastbp.exe"):           # what pip writes
+        (tmp_path / name).write_text("import sys\nfrom fastbp.cli import main\nsys.exit(main())\n")
+    done = run_python(command, "best", cwd=tmp_path)
+    accepted = ", ".join(_dispatch.usable())
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"fastbp: error: FASTBP_ISA='best' is unknown; accepted here: {accepted}\n"
+    assert run_python(command, "", cwd=tmp_path).stderr.count("ImportError") == 0
+
+
+@pytest.mark.parametrize("program", ["other", "fastbp_more"])
+def test_other_programs_get_the_error_itself(program, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / program).write_text("try:\n    import fastbp\nexcept ImportError:\n    print('caught')\n")
+    (tmp_path / f"{program}.py").write_text("import fastbp\n")
+    assert run_python([program, "fastbp"], "best", cwd=tmp_path).stdout == "caught\n"
+    done = run_python(["-m", program, "fastbp"], "best", cwd=tmp_path)
+    assert done.returncode == 1 and "ImportError: FASTBP_ISA='best' is unknown" in done.stderr
 
 
 # --- One computation on every row

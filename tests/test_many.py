@@ -68,6 +68,54 @@ def test_any_thread_may_call_it():
     assert [bits(net) for net in nets] == [bits(net) for net in twins] != [bits(net) for net in networks()]
 
 
+# Chunks -----------------------------------------------------------------------------------------------------
+
+
+def chunks():
+    """In four, with weights for one of them."""
+    for first in range(0, N, 8):
+        part = slice(first, first + 8)
+        yield (X[part], TEXT[part]) if first else (X[part], TEXT[part], np.arange(1, 9))
+
+
+@pytest.mark.parametrize("X", [chunks, list(chunks())], ids=["function", "list"])
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+def test_each_goes_through_the_chunks_by_itself(X, n_threads):
+    def mixed():
+        return [network(), network(dtype="float32"), network(seed=2), Network([N_IN, Dense(8, "relu", dropout=0.5), 3], seed=3)]
+    each = [{"optimizer": Adam(0.01)}, {"epochs": 7}, {"shuffle": False}, {"validation_data": (X_VALID, TEXT[:11])}]
+    nets, twins = mixed(), mixed()
+    histories = fit_many(nets, X, each=each, n_threads=n_threads, **FIT)
+    same(nets, histories, twins, [twin.fit(X, **FIT | own) for twin, own in zip(twins, each)])
+
+
+def test_chunks_are_made_in_the_threads_that_train(monkeypatch):
+    monkeypatch.setattr(fastbp._threads, "_process_cap", 8)
+    together, threads = threading.Barrier(2, timeout=20), set()
+
+    def watched():
+        yield from chunks()
+        together.wait()                 # broken unless both go through them at the same time
+        threads.add(threading.get_ident())
+    fit_many(networks(2), watched, n_threads=2, **FIT)
+    assert len(threads) == 2 and threading.get_ident() not in threads
+
+
+def test_an_error_in_the_chunks_stops_all():
+    nets, calls = networks(3), []
+
+    def fail():
+        calls.append(1)
+        yield from chunks()
+        if len(calls) > 5:
+            raise Unexpected
+    with pytest.raises(Unexpected) as caught:
+        fit_many(nets, fail, epochs=10**6, n_threads=2)
+    assert "in fit_many, for networks[" in caught.value.__notes__[0]
+    for net in nets:
+        net.fit(X, TEXT, epochs=1)      # nobody holds it
+
+
 # One X ------------------------------------------------------------------------------------------------------
 
 
@@ -246,7 +294,10 @@ INVALID = [
     ({"X": X[:, 1:]}, ValueError, "X must have 5 columns"),
     ({"y": None}, TypeError, "y must be an array"),
     ({"y": NUMBERS[1:]}, ValueError, "y must have one entry a sample"),
-    ({"X": lambda: iter([(X, NUMBERS)]), "y": None}, TypeError, "X must hold real numbers"),
+    ({"X": lambda: iter([(X, NUMBERS)])}, TypeError, "X must hold real numbers"),
+    ({"X": iter([(X, NUMBERS)]), "y": None}, ValueError, "X is an iterator, which can be gone through once, and networks are 3"),
+    ({"X": lambda: iter([(X[:, 1:], NUMBERS)]), "y": None}, ValueError, "X of chunk 0 must have 5 columns"),
+    ({"X": [(X, NUMBERS)], "y": None, "each": [{}, {"rows": [1]}, {}]}, ValueError, "rows must be None for chunks"),
 ]
 
 

@@ -21,6 +21,9 @@ def test_columns_are_scaled_by_quartiles_and_clipped_smoothly():
     found = RobustScaler().fit(column).transform(column)
     np.testing.assert_allclose(found, u / np.sqrt(1 + (u / 3) ** 2), rtol=1e-6)     # float32
     assert found.dtype == np.float32 and 2.9 < found.max() < 3
+    np.testing.assert_allclose(RobustScaler().fit(column).transform(column, "float64"), u / np.sqrt(1 + (u / 3) ** 2), rtol=1e-15)
+    with pytest.raises(ValueError, match="dtype must be one of float32, float64; not 'int8'"):
+        RobustScaler().fit(column).transform(column, np.int8)
 
 
 def test_a_column_of_equal_quartiles_is_scaled_by_half_its_range():

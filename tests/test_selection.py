@@ -7,6 +7,7 @@ from networks import N_IN, NUMBERS, TEXT, X_VALID, N, X, bits, network, targets
 
 import fastbp
 from fastbp import SGD, Adam, EarlyStopping, Network, cross_validate, search
+from fastbp.losses import LOSSES
 
 FIT = {"epochs": 4, "batch_size": 7}
 LAYERS = {"layers": [[N_IN, 3], [N_IN, 6, 3]]}
@@ -108,6 +109,67 @@ def test_folds_make_an_ensemble():
     assert fastbp.Ensemble(found.networks).predict(X_VALID).shape == (len(X_VALID),)
 
 
+# Weights of the samples held out ----------------------------------------------------------------------------
+
+
+WEIGHTS = np.random.default_rng(4).integers(0, 4, N)
+
+
+@pytest.mark.parametrize("loss", [*LOSSES, fastbp.losses.Quantile([0.2, 0.5, 0.9])], ids=str)
+def test_what_is_held_out_counts_by_its_weights(loss):
+    """As if each sample were there as often as its weight says."""
+    y = NUMBERS / 2.0 if not isinstance(loss, str) else targets(loss)
+    if isinstance(loss, str) and LOSSES[loss].targets == "values":
+        y[np.arange(0, N, 4), 1] = np.nan
+    elif isinstance(loss, str) and LOSSES[loss].targets == "binary":
+        y = (X[:, :3] > 0) * 1.0
+    settings, plain = FIT | {"optimizer": Adam(0.03), "sample_weight": WEIGHTS}, []
+    found = cross_validate(network(loss), X, y, 3, validate=True, **settings)
+    for i, (train, test) in enumerate(found.folds):
+        twin = network(loss)
+        twin.fit(X, y, rows=train, **settings)
+        assert bits(twin) == bits(found.networks[i])
+        repeated = np.repeat(test, WEIGHTS[test])
+        assert (found.losses[i], found.scores[i]) == pytest.approx(twin.evaluate(X[repeated], y[repeated]), rel=1e-12)
+        assert found.histories[i].val_loss[-1] == found.losses[i]
+        plain.append(twin.evaluate(X[test], y[test])[1])
+    assert found.scores.tolist() != plain
+
+
+def test_weighted_scores_by_hand():
+    held_out, weights = np.array([0, 1, 2, 3]), np.ones(N)
+    weights[held_out] = [0.5, 0.25, 2, 0]
+    found = cross_validate(network(), X, NUMBERS, [(np.arange(4, N), held_out)], sample_weight=weights, epochs=1)
+    right = found.networks[0].predict(X[:4]) == NUMBERS[:4]
+    assert found.scores[0] == (0.5 * right[0] + 0.25 * right[1] + 2 * right[2]) / 2.75
+    y = targets("squared_error")
+    found = cross_validate(network("squared_error"), X, y, [(np.arange(4, N), held_out)], sample_weight=weights, epochs=1)
+    squares = (found.networks[0].predict(X[:3]) - y[:3]) ** 2
+    mean = (0.5 * y[0] + 0.25 * y[1] + 2 * y[2]) / 2.75
+    r2 = 1 - (weights[:3] @ squares).sum() / (weights[:3] @ (y[:3] - mean) ** 2).sum()
+    assert found.scores[0] == pytest.approx(r2, rel=1e-12)
+    assert found.losses[0] == pytest.approx((weights[:3] @ squares).sum() / 2 / 2.75, rel=1e-12)
+
+
+def test_scores_of_ones_own_get_the_weights():
+    seen = []
+
+    def score(net, X, y, sample_weight):
+        seen.append(sample_weight)
+        return len(seen)
+    found = cross_validate(network(), X, NUMBERS, 3, scoring=score, sample_weight=WEIGHTS.tolist(), **FIT)
+    for its, (_, test) in zip(seen, found.folds):
+        assert its.tolist() == WEIGHTS[test].tolist()
+    assert found.scores.tolist() == [1, 2, 3]
+
+
+def test_a_search_may_weigh():
+    found = search([{"sample_weight": WEIGHTS}, {}], X, TEXT, 3, seed=5, layers=[N_IN, 3], refit=False, **FIT)
+    for row, weighted in zip(found.table, ({"sample_weight": WEIGHTS}, {})):
+        alone = cross_validate(Network([N_IN, 3], seed=5), X, TEXT, 3, **weighted, **FIT)
+        assert row["scores"].tolist() == alone.scores.tolist() and row["losses"].tolist() == alone.losses.tolist()
+
+
 @pytest.mark.parametrize("wrong, error, message", [
     ({"net": "net"}, TypeError, "net must be a Network, not 'net'"),
     ({"cv": 1}, ValueError, "cv must be from 2 to the number of samples, 30; not 1"), ({"cv": 31}, ValueError, "30; not 31"),
@@ -122,6 +184,11 @@ def test_folds_make_an_ensemble():
     ({"verbose": 1}, TypeError, "cross_validate takes no 'verbose'"), ({"epochs": 0}, ValueError, "epochs must be at least 1"),
     ({"callbacks": [fastbp.CSVLog("x")]}, ValueError, "callbacks must not write files"),
     ({"y": NUMBERS[1:]}, ValueError, "y must have one entry a sample"),
+    ({"sample_weight": np.ones(N - 1)}, ValueError, "sample_weight must have one entry a sample"),
+    ({"sample_weight": np.arange(N) - 1}, ValueError, "sample_weight must be at least 0; row 0 is -1"),
+    ({"sample_weight": np.arange(N) == 3, "cv": 2}, ValueError, "leave a sample held out in fold [01] that counts more than 0"),
+    ({"sample_weight": np.ones(N), "scoring": lambda net, X, y: 1}, TypeError,
+     r"scoring must take \(net, X, y, sample_weight\) where sample_weight is given; <function"),
 ])
 def test_what_is_wrong_is_named(wrong, error, message):
     with pytest.raises(error, match=message):

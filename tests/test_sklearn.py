@@ -157,7 +157,7 @@ def test_there_and_back(kind):
     b.fit(X, y)
     a = ours.from_sklearn(b)
     again = a.to_sklearn()
-    assert difference(a, b) == difference(again, b) == 0 and a.dtype == "float64"
+    assert difference(a, b) == difference(again, b) == 0 and a.dtype == "input"
     np.testing.assert_array_equal(again.predict(X), b.predict(X))
     np.testing.assert_allclose(a.score(X, y), b.score(X, y), rtol=1e-12)
     again.partial_fit(X, y)

@@ -1,4 +1,4 @@
-"""What the estimators of `fastbp.sklearn` have beyond them: losses, schedules, scorers, callbacks, going on, presets."""
+"""What the estimators of `fastbp.sklearn` have beyond them: losses, schedules, scorers, going on, sparse X."""
 import copy
 import inspect
 import linecache
@@ -11,14 +11,12 @@ import pytest
 pytest.importorskip("sklearn", minversion="1.6")
 
 from scipy import sparse  # noqa: E402
-from sklearn.base import clone  # noqa: E402
 from sklearn.metrics import d2_pinball_score, log_loss, make_scorer  # noqa: E402
 
 import fastbp  # noqa: E402
-from fastbp import _sklearn_sparse  # noqa: E402
 from fastbp.losses import Hinge, Huber, Poisson, Quantile  # noqa: E402
 from fastbp.schedules import Constant, Cosine, ReduceOnPlateau  # noqa: E402
-from fastbp.sklearn import MLPClassifier, MLPRegressor  # noqa: E402
+from fastbp.sklearn import MLPClassifier, MLPRegressor, _sparse  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -174,6 +172,13 @@ def test_history_and_validation_curve(solver):
     assert mlp.validation_loss_curve_[-1] == pytest.approx(np.mean((mlp.predict(X[:50]) - NUMBER[:50]) ** 2) / 2)
 
 
+@pytest.mark.parametrize("callbacks", [[], [lambda net, history: None]], ids=["nobody", "a callback"])
+def test_the_history_of_lbfgs_has_no_penalty(callbacks):
+    mlp = regressor(solver="lbfgs", alpha=5.0, dtype="float64", callbacks=callbacks).fit(X, np.stack([NUMBER, X[:, 0]], axis=1))
+    penalty = 5.0 / 2 / len(X) * sum((W**2).sum() for W in mlp.coefs_)
+    assert mlp.history_.loss[-1] == pytest.approx(2 * (mlp.loss_curve_[-1] - penalty), rel=1e-12)      # summed over two outputs
+
+
 @pytest.mark.parametrize("given", [{"X_val": X}, {"y_val": YES}, {"sample_weight_val": np.ones(len(X))}],
                          ids=["X", "y", "weights"])
 def test_validation_data_by_halves(given):
@@ -188,110 +193,6 @@ def test_warnings_point_at_the_call(settings):
         classifier(**settings).fit(X, YES)
     lines = {linecache.getline(warning.filename, warning.lineno).strip() for warning in caught}
     assert lines == {"classifier(**settings).fit(X, YES)"}
-
-
-# --- Callbacks ------------------------------------------------------------------------------------------------
-
-def test_fastbps_callbacks(tmp_path):
-    log = tmp_path / "log.csv"
-    mlp = classifier(callbacks=[fastbp.reports.CSVLog(log), fastbp.callbacks.EarlyStopping("val_loss", target=0.5)], **LONG)
-    mlp.fit(X, YES, X_val=X, y_val=YES)
-    lines = log.read_text().splitlines()
-    assert lines[0].startswith("epoch,loss,accuracy,val_loss,val_accuracy") and len(lines) == mlp.n_iter_ + 1
-    assert mlp.n_iter_ < 100 and mlp.validation_loss_curve_[-1] <= 0.5
-    assert log_loss(YES, mlp.predict_proba(X)) == pytest.approx(min(mlp.validation_loss_curve_), rel=1e-9)  # it went back there
-
-
-@pytest.mark.parametrize("solver", ["sgd", "lbfgs"])
-def test_callbacks_of_networks_and_of_estimators(solver):
-    seen = []
-
-    def of_network(net, history):
-        seen.append((history.n_epochs, net.loss))
-
-    def of_estimator(mlp):
-        seen.append(mlp.n_iter_)
-        return mlp.n_iter_ == 2
-    classifier(solver=solver, callbacks=[of_network, of_estimator]).fit(X, YES)
-    assert seen == [1, (1, "binary_cross_entropy"), 2, (2, "binary_cross_entropy")]
-
-
-def test_time_limit_ends_within_an_epoch():
-    limit = fastbp.callbacks.TimeLimit(0.02)
-    mlp = MLPRegressor(hidden_layer_sizes=(400, 400), batch_size=1, max_iter=10**6, callbacks=[limit], random_state=0)
-    large, y = RNG.randn(20000, 20), RNG.randn(20000)
-    assert mlp.fit(large, y).t_ < 20000 and mlp.n_iter_ == 1
-
-
-def test_callbacks_that_are_refused(tmp_path):
-    for callback, error, message in ((fastbp.Checkpoint(tmp_path / "x"), ValueError, "one for Network.fit"),
-                                     (3, TypeError, "set_callbacks")):
-        with pytest.raises(error, match=message):
-            classifier(callbacks=[callback]).fit(X, YES)
-
-
-def protocol():
-    return pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9 and newer")
-
-
-@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_scikit_learns_scoring_monitor(solver):
-    monitor = protocol().ScoringMonitor(scoring="accuracy")
-    mlp = classifier(solver=solver, max_iter=5).set_callbacks(monitor)
-    mlp.fit(X, YES)
-    rows = monitor.get_logs().data
-    epochs = [row["accuracy"] for row in rows if row["task_name"] == "epoch"]
-    assert len(epochs) == mlp.n_iter_ == 5 and epochs[-1] == rows[0]["accuracy"] == mlp.score(X, YES)
-    assert difference(mlp, classifier(solver=solver, max_iter=5).fit(X, YES)) == 0
-
-
-def test_scikit_learns_callbacks_through_meta_estimators():
-    callback = protocol()
-    from sklearn.model_selection import GridSearchCV
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-    monitor = callback.ScoringMonitor(scoring="accuracy")
-    pipeline = make_pipeline(StandardScaler(), classifier(max_iter=3).set_callbacks(monitor))
-    GridSearchCV(pipeline, {"mlpclassifier__alpha": [1e-4, 1e-2]}, cv=2).fit(X, YES)
-    assert sum(row["task_name"] == "epoch" for log in monitor.get_logs("all") for row in log.data) == 3 * 5     # 4 fits, 1 again
-
-
-@pytest.mark.parametrize("settings", [{}, {"solver": "lbfgs"}, {"preset": "tabular", "learning_rate_init": 0.001,
-                                                                "hidden_layer_sizes": (100,)}], ids=["adam", "lbfgs", "preset"])
-def test_scikit_learns_progress_bar(settings, capsys):
-    callback = protocol()
-    pytest.importorskip("rich")
-    classifier(**{"max_iter": 3} | settings).set_callbacks(callback.ProgressBar()).fit(X, YES)
-    assert "MLPClassifier - fit" in capsys.readouterr().out
-
-
-def test_what_scikit_learns_callbacks_see():
-    protocol()
-    seen, kept = [], []
-
-    class Callback:
-        def setup(self, estimator, context):
-            seen.append("setup")
-
-        def teardown(self, estimator, context):
-            seen.append("teardown")
-
-        def on_fit_task_begin(self, estimator, context, *, X=None):
-            seen.append(("begin", context.task_name, X is table))
-
-        def on_fit_task_end(self, estimator, context, *, y=None, metadata=None, fitted_estimator=None):
-            seen.append(("end", context.task_name, y is YES, list(metadata) == ["sample_weight"]))
-            kept.append((fitted_estimator, fitted_estimator.predict_proba(X)))
-            kept[0][0].predict_proba(X)         # leaves the fit alone
-            return context.task_id == 1 and context.task_name == "epoch"
-    table = X.copy()
-    mlp = classifier(dropout=0.2).set_callbacks(Callback())
-    mlp.fit(table, YES, sample_weight=np.ones(len(X)))
-    epoch = [("begin", "epoch", True), ("end", "epoch", True, True)]
-    assert seen == ["setup", ("begin", "fit", True), *epoch, *epoch, ("end", "fit", True, True), "teardown"]
-    for estimator, p in kept:                   # each is as it was then, whatever was trained since
-        np.testing.assert_array_equal(estimator.predict_proba(X), p)
-    assert mlp.n_iter_ == 2 and difference(mlp, classifier(dropout=0.2, max_iter=2).fit(X, YES)) == 0
 
 
 # --- warm_start="exact" ---------------------------------------------------------------------------------------
@@ -340,7 +241,7 @@ def test_sparse_x_is_made_dense_in_parts(solver, monkeypatch):
     largest = []
     toarray = sparse.csr_array.toarray
     monkeypatch.setattr(sparse.csr_array, "toarray", lambda self: largest.append(self.shape) or toarray(self))
-    monkeypatch.setattr(_sklearn_sparse, "AT_ONCE", 4 * 40)
+    monkeypatch.setattr(_sparse, "AT_ONCE", 4 * 40)
     settings = {"solver": solver, "dtype": "float64", "batch_size": 16}
     a, b = (classifier(**settings).fit(x, THREE, X_val=x, y_val=THREE) for x in (thin, sparse.csr_array(thin)))
     assert difference(a, b) < 1e-9 and max(rows for rows, columns in largest if columns == 4) <= 40     # others are of labels
@@ -348,57 +249,3 @@ def test_sparse_x_is_made_dense_in_parts(solver, monkeypatch):
     np.testing.assert_allclose(a.predict_proba(thin), b.predict_proba(sparse.csr_array(thin)), rtol=1e-9)
     a, b = (classifier(**settings).fit(x, THREE, sample_weight=weights) for x in (thin, sparse.csr_array(thin)))
     assert difference(a, b) < 1e-9
-
-
-# --- preset="tabular" -----------------------------------------------------------------------------------------
-
-def test_the_tabular_preset_of_a_classifier():
-    wild = X * [1, 1000, 0.001, 1] + [0, 10**6, 0, 0]
-    mlp = MLPClassifier(preset="tabular", max_iter=20, random_state=0).fit(wild, YES)
-    assert mlp.score(wild, YES) > 0.9 and mlp.predict_proba(wild).shape == (120, 2)
-    assert mlp.n_iter_ == len(mlp.loss_curve_) == len(mlp.validation_loss_curve_) == 20 and mlp.coefs_[0].shape == (1, 4)
-    again = pickle.loads(pickle.dumps(clone(mlp).fit(wild, YES)))
-    np.testing.assert_array_equal(again.predict_proba(wild), mlp.predict_proba(wild))
-    assert (MLPClassifier(preset="tabular", max_iter=20, random_state=0).fit(wild, THREE).score(wild, THREE)) > 0.8
-
-
-def test_the_tabular_preset_of_a_regressor():
-    y = 1e6 * NUMBER + 1e9
-    mlp = MLPRegressor(preset="tabular", max_iter=60, random_state=0, batch_size=32).fit(X, y)
-    assert mlp.score(X, y) > 0.9 and mlp.predict(X).shape == (120,)
-    both = MLPRegressor(preset="tabular", max_iter=5, validation_fraction=0).fit(X, np.stack([y, X[:, 0]], axis=1))
-    assert both.predict(X).shape == (120, 2) and both.validation_loss_curve_ is None
-    own = MLPRegressor(preset="tabular", max_iter=5, random_state=0).fit(X, y, X_val=X[:20], y_val=y[:20])
-    assert len(own.validation_scores_) == 5
-
-
-def test_the_tabular_preset_stops_and_is_watched():
-    seen = []
-    mlp = MLPRegressor(preset="tabular", callbacks=[lambda mlp: seen.append(mlp.predict(X)) or len(seen) == 3], random_state=0)
-    assert mlp.fit(X, NUMBER).n_iter_ == 3 == len(seen)
-    assert MLPRegressor(preset="tabular", max_time=1e-9).fit(X, NUMBER).n_iter_ <= 1
-
-
-def test_a_tabular_fit_that_diverges():
-    def overflow(net, history):
-        net.set_parameters([np.full_like(W, 1e38) for W in net.weights], net.biases)
-    with pytest.raises(ValueError, match="non-finite parameter weights.*not finite"):
-        MLPRegressor(preset="tabular", max_iter=2, validation_fraction=0, callbacks=[overflow]).fit(X, NUMBER)
-
-
-def test_what_the_tabular_preset_refuses():
-    for settings, message in (({"alpha": 0.1}, "alpha is the recipe's"), ({"solver": "sgd"}, "solver is the recipe's"),
-                              ({"preset": "best"}, "preset")):
-        with pytest.raises(ValueError, match=message):
-            MLPClassifier(**{"preset": "tabular"} | settings).fit(X, YES)
-    with pytest.raises(ValueError, match="one label a sample"):
-        MLPClassifier(preset="tabular").fit(X, LABELS)
-    with pytest.raises(TypeError, match="dense"):
-        MLPClassifier(preset="tabular").fit(sparse.csr_array(X), YES)
-    mlp = MLPClassifier(preset="tabular", max_iter=1).fit(X, YES)
-    assert not hasattr(mlp, "partial_fit")
-    with pytest.raises(ValueError, match="preset must stay"):
-        clone(mlp).fit(X, YES).set_params(preset=None, warm_start=True).fit(X, YES)
-    for preset in ("tabular", None):
-        with pytest.raises(ValueError, match="scikit-learn has no"):
-            mlp.set_params(preset=preset).to_sklearn()

@@ -4,9 +4,9 @@ Needs scikit-learn 1.6 or newer, which ``import fastbp`` alone does not. Where t
 in docs/sklearn.md.
 """
 
-from fastbp._sklearn_classifier import MLPClassifier
-from fastbp._sklearn_convert import to_fastbp
-from fastbp._sklearn_regressor import MLPRegressor
+from fastbp.sklearn._classifier import MLPClassifier
+from fastbp.sklearn._convert import to_fastbp
+from fastbp.sklearn._regressor import MLPRegressor
 
 __all__ = ["MLPClassifier", "MLPRegressor", "from_sklearn"]
 
@@ -21,7 +21,7 @@ def from_sklearn(mlp):
     Returns
     -------
     MLPClassifier or MLPRegressor
-        With the same weights and, if fitted, their dtype. What the optimizer remembers for `partial_fit` starts anew.
+        With the same weights, if fitted. What the optimizer remembers for `partial_fit` starts anew.
 
     Raises
     ------

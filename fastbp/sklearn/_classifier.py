@@ -10,9 +10,9 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target, unique_labels
 from sklearn.utils.validation import validate_data
 
-from fastbp._sklearn_base import BaseMLP
-from fastbp._sklearn_settings import CLASS_LOSSES, CLASSIFIER
 from fastbp.losses import BinaryCrossEntropy, CustomLoss, Hinge, SoftmaxCrossEntropy, read_loss
+from fastbp.sklearn._base import BaseMLP
+from fastbp.sklearn._settings import CLASS_LOSSES, CLASSIFIER
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
@@ -47,16 +47,17 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     scoring : str, callable or None, default None
         What ``early_stopping`` looks at: a scorer, see ``sklearn.metrics.check_scoring``. Default: accuracy; R^2 of a regressor.
     callbacks : list of callables, default ()
-        Each is called after each epoch, with the estimator, or, if it takes two arguments, as ``callback(net, history)`` as in
-        `fastbp.Network.fit`; training ends if one returns True. scikit-learn's own, from 1.9 on, go to ``set_callbacks``.
+        Each is called after each epoch, or every so many steps if it has an attribute ``every``; with the estimator, or, if it
+        takes two arguments, as ``callback(net, history)`` as in `fastbp.Network.fit`. Training ends if one returns True.
+        scikit-learn's own, from 1.9 on, go to ``set_callbacks``.
     max_time : float, optional
         Seconds after which training ends, in the midst of an epoch too.
     n_jobs : int, optional
         At most so many threads. Default, and -1: as many as the work is worth. The result does not depend on it.
     preset : "tabular", optional
         The recipe for tables RealMLP-TD-S, see `fastbp.presets`: columns are scaled, and all else is the recipe's, but for
-        max_iter, batch_size and validation_fraction (256, 256 and 0.2 where they are at their defaults), random_state, verbose,
-        callbacks, max_time, n_jobs and class_weight. In float32.
+        max_iter, batch_size and validation_fraction (256, 256 and 0.2 where they are at their defaults), dtype ("input" is
+        float32), random_state, verbose, callbacks, max_time, n_jobs and class_weight. Several labels have a sigmoid each.
     class_weight : dict or "balanced", optional
         Multiplies `sample_weight`; as elsewhere in scikit-learn.
     label_smoothing : float, default 0.0

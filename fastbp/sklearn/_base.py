@@ -7,13 +7,14 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight
 
-from fastbp import _sklearn_tabular, _validate
-from fastbp._sklearn_callbacks import Audience, CallbackSupportMixin, Tasks
-from fastbp._sklearn_fit import Epochs
-from fastbp._sklearn_lbfgs import Descent
-from fastbp._sklearn_network import NetworkMLP
-from fastbp._sklearn_settings import OURS, THEIRS
-from fastbp._sklearn_validation import Validation
+from fastbp import _validate
+from fastbp.sklearn import _tabular
+from fastbp.sklearn._callbacks import Audience, CallbackSupportMixin, Tasks
+from fastbp.sklearn._fit import Epochs
+from fastbp.sklearn._lbfgs import Descent
+from fastbp.sklearn._network import NetworkMLP
+from fastbp.sklearn._settings import OURS, THEIRS
+from fastbp.sklearn._validation import Validation
 from fastbp.training import Data
 
 
@@ -47,7 +48,7 @@ class BaseMLP(CallbackSupportMixin, NetworkMLP):
         ValueError
             If an argument is not as described, or training diverges.
         """
-        tasks = Tasks(self, X, y, sample_weight, self.max_iter if self.preset is None else _sklearn_tabular.epochs_of(self))
+        tasks = Tasks(self, X, y, sample_weight, self.max_iter if self.preset is None else _tabular.epochs_of(self))
         self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), tasks=tasks)
         tasks.finish()
         return self
@@ -75,7 +76,7 @@ class BaseMLP(CallbackSupportMixin, NetworkMLP):
         if not goes_on or not hasattr(self, "_random_state"):
             self._random_state = check_random_state(self.random_state)
         if self.preset is not None:
-            _sklearn_tabular.fit(self, X, y, weights, given, audience)
+            _tabular.fit(self, X, y, weights, given, audience)
             return self
         if self._recipe is not None and not is_first:
             raise ValueError("preset must stay for an estimator that was fitted with one; or fit it anew, with warm_start=False")

@@ -9,8 +9,8 @@ import scipy.optimize
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbp import _threads, training
-from fastbp._sklearn_records import NOT_FINITE, Records, squares
-from fastbp._sklearn_sparse import dense_parts, rows_at_once
+from fastbp.sklearn._records import NOT_FINITE, Records, squares
+from fastbp.sklearn._sparse import dense_parts, rows_at_once
 
 
 class Descent:
@@ -19,7 +19,7 @@ class Descent:
     Parameters
     ----------
     mlp, net, samples, validation, audience
-        See `_sklearn_fit.Epochs`. A sparse X is made dense in parts, whose gradients are summed.
+        See `_fit.Epochs`. A sparse X is made dense in parts, whose gradients are summed.
     """
 
     def __init__(self, mlp, net, samples, validation, audience):
@@ -88,9 +88,14 @@ class Descent:
         with np.errstate(over="ignore"):
             self.net._set_rows([{0: block.astype(self.net.dtype)} for block in self._blocks(w)])
 
-    def _reported(self, value):
+    def _parts(self, value):
+        """What is minimised, as the loss of the samples and the penalty."""
         penalty = self.l2 / 2 * squares(self.net)
-        return self.mlp._reported(value - penalty, self.data, slice(None)) + penalty
+        return value - penalty, penalty
+
+    def _reported(self, value):
+        loss, penalty = self._parts(value)
+        return self.mlp._reported(loss, self.data, slice(None)) + penalty
 
     def _after_step(self, intermediate_result):
         mlp = self.mlp
@@ -99,14 +104,18 @@ class Descent:
         mlp.n_iter_ = len(mlp.loss_curve_)
         if mlp.verbose:
             print(f"Iteration {mlp.n_iter_}, loss = {mlp.loss_curve_[-1]:.8f}")
-        self.records.add(self._totals(), len(self.data.y), math.nan, time.perf_counter() - self.started)
-        if self.audience.end_epoch() or time.monotonic() >= self.deadline:
+        totals, seconds = self._totals(intermediate_result.fun), time.perf_counter() - self.started
+        self.records.note(totals, mlp.n_iter_)
+        wants_end = self.audience.end_steps()
+        self.records.add(totals, len(self.data.y), mlp.n_iter_, math.nan, seconds)
+        if self.audience.end_epoch() or wants_end or time.monotonic() >= self.deadline:
             raise StopIteration
         self.started = time.perf_counter()
 
-    def _totals(self):
-        """Sums of losses, scores and weights over the samples, by the parameters of now; if anyone reads them."""
+    def _totals(self, value):
+        """Sums of losses, scores and weights over the samples, by the parameters of now. Scores cost a pass over the samples,
+        which is taken if a callback of networks reads them."""
         if not self.audience.of_networks:
-            return np.array([self.mlp.loss_curve_[-1], math.nan, 1.0])
+            return np.array([self._parts(value)[0], math.nan, 1.0])
         return sum(np.array(training.evaluate(self.net._stack, part, self.net._flops(1), self.threads))
                    for part in dense_parts(self.data))

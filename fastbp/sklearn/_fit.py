@@ -15,10 +15,11 @@ from scipy.sparse import issparse
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbp import _threads, fitting
-from fastbp._sklearn_rates import LATE, Rates, update_of
-from fastbp._sklearn_records import NOT_FINITE, Records, squares
-from fastbp._sklearn_sparse import rows_at_once, take
+from fastbp.callbacks import steps_to_next
 from fastbp.errors import DivergenceError
+from fastbp.sklearn._rates import LATE, Rates, update_of
+from fastbp.sklearn._records import NOT_FINITE, Records, squares
+from fastbp.sklearn._sparse import rows_at_once, take
 from fastbp.training import Run, Team
 
 
@@ -59,6 +60,7 @@ class Epochs:
         self.team = Team(*_threads.team_sizes(mlp._n_threads(), flops, net._openmp_limit()))
         self.deadline = math.inf if mlp.max_time is None else time.monotonic() + mlp.max_time
         self.update, self.order, self.squares = update_of(mlp), np.arange(n), squares(net)
+        self.first_step, self.told = 0, 0.0         # of an epoch: steps before it; seconds of callbacks within it
 
     def run(self, goes_on, incremental):
         """Up to `max_iter` epochs, or one; `goes_on` and `incremental` ones with what the optimizer remembers."""
@@ -121,7 +123,11 @@ class Epochs:
         if mlp.early_stopping:
             last = self.net.weights, self.net.biases
             self.net.set_parameters(*mlp._best)
-        mlp._standing = Standing(self.places, self.order, last) if mlp.warm_start == "exact" else None
+        self._stand_at(last)
+
+    def _stand_at(self, parameters):
+        """Notes where the fit stands: for those who keep the estimator while it is fitted, too."""
+        self.mlp._standing = Standing(self.places, self.order, parameters) if self.mlp.warm_start == "exact" else None
 
     def _epochs(self, n, incremental):
         for _ in range(n):
@@ -160,6 +166,7 @@ class Epochs:
             self._say(f"Validation score: {score:f}")
         has_stalled = self._has_stalled()
         mlp._optimizer.end_epoch(mlp.t_)
+        self._stand_at(None)
         return any([self._is_over(has_stalled), self.audience.end_epoch(), is_late])
 
     # Steps -----------------------------------------------------------------------------------------------------------
@@ -167,30 +174,49 @@ class Epochs:
     def _steps(self):
         """The steps of an epoch, and its records. Returns whether time is up, or a callback wants an end."""
         mlp, order, starts = self.mlp, self.rows[self.order], self.starts
-        started = time.perf_counter()
+        started, self.told = time.perf_counter(), 0.0
         weights, stretches = self.sizes, self.stretches
         if self.samples.weights is not None:
             weights = np.add.reduceat(self.samples.weights[order], starts)
             stretches = self._stretches(weights)
-        first_step, rates = mlp._optimizer.t, mlp._optimizer.take(len(starts), mlp.history_)
+        self.first_step, rates = mlp._optimizer.t, mlp._optimizer.take(len(starts), mlp.history_)
         loss, done, totals, is_late = 0.0, 0, np.zeros(3), False
         for first, last in stretches:
             data, rows = take(self.samples, order[first * self.batch_size:last * self.batch_size])
             update = self.update | {"l2": float(mlp.alpha / weights[first]) if weights[first] > 0 else 0.0}
             run = Run(self.net._stack, data, rows, self.batch_size, update, rates[first:last],
-                      self.net._key(first_step + first), self.team, mlp.n_iter_, first, False)
-            run.mark()
-            is_late = run.advance(run.n_steps, lambda run=run: self._is_late(run))
+                      self.net._key(self.first_step + first), self.team, mlp.n_iter_, first, False)
+            is_late = self._advance(run, totals)
             if run.totals[2] > 0:
                 loss += run.n_samples_done * mlp._reported(run.totals[0] / run.totals[2], data, rows[:run.n_samples_done])
             done, totals = done + run.n_samples_done, totals + run.totals
             if is_late:
-                mlp._optimizer.t = first_step + first + run.step
+                mlp._optimizer.t = self.first_step + first + run.step
                 break
         mlp.t_ += done
         mlp.loss_ = (loss + self._penalty(weights)) / done
-        self.records.add(totals, done, mlp._optimizer.learning_rate, time.perf_counter() - started)
+        seconds = time.perf_counter() - started - self.told
+        self.records.add(totals, done, mlp._optimizer.t, mlp._optimizer.learning_rate, seconds)
         return is_late
+
+    def _advance(self, run, totals):
+        """The steps of a stretch, before which the epoch had these sums; callbacks are told where they are due. Returns whether
+        time is up, or one of them wants an end."""
+        if not self.audience.by_step:
+            run.mark()
+            return run.advance(run.n_steps, lambda: self._is_late(run))
+        before, edits, is_over = self.first_step + run.first_step, None, False
+        while run.step < run.n_steps and not is_over:
+            if edits != self.net._n_edits:          # the first time, and where a callback has written parameters
+                run.mark()
+                edits = self.net._n_edits
+            last = min(run.n_steps, run.step + steps_to_next(self.audience.by_step, before + run.step))
+            is_late = run.advance(last, lambda: self._is_late(run))
+            self.records.note(totals + run.totals, before + run.step)
+            started = time.perf_counter()
+            is_over = self.audience.end_steps() or is_late
+            self.told += time.perf_counter() - started
+        return is_over
 
     def _stretches(self, weights):
         """Neighbouring batches that are equal in size and weight, as pairs (first, last); of a sparse X not too many."""

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.metrics import check_scoring
 
 from fastbp import training
-from fastbp._sklearn_sparse import dense_parts
+from fastbp.sklearn._sparse import dense_parts
 from fastbp.sources import WholeSpread
 
 

@@ -9,9 +9,9 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
-from fastbp._sklearn_base import BaseMLP
-from fastbp._sklearn_settings import REGRESSOR
 from fastbp.losses import CustomLoss, Quantile, read_loss
+from fastbp.sklearn._base import BaseMLP
+from fastbp.sklearn._settings import REGRESSOR
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):

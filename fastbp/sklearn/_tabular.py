@@ -1,20 +1,21 @@
 """preset="tabular" of the estimators of `fastbp.sklearn`: RealMLP-TD-S, as in `fastbp.presets`, with their conventions."""
 
-import inspect
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import issparse
 
-from fastbp._sklearn_records import NOT_FINITE
-from fastbp.callbacks import TimeLimit
+from fastbp.callbacks import TimeLimit, steps_between
 from fastbp.errors import DivergenceError
-from fastbp.presets import KeepBest, tabular_network, tabular_optimizer
+from fastbp.losses import BinaryCrossEntropy
+from fastbp.presets import SMOOTHING, KeepBest, tabular_network, tabular_optimizer
 from fastbp.scaling import RobustScaler
+from fastbp.sklearn._records import NOT_FINITE
+from fastbp.sklearn._settings import is_default
 
 EPOCHS, BATCH_SIZE, VALIDATION_FRACTION = 256, 256, 0.2
 FREE = {"preset", "max_iter", "batch_size", "validation_fraction", "random_state", "verbose", "callbacks", "max_time", "n_jobs",
-        "class_weight"}             #: parameters that the recipe leaves to the user
+        "class_weight", "dtype"}    #: parameters that the recipe leaves to the user
 
 
 @dataclass
@@ -66,27 +67,40 @@ class Relay:
         self.audience.close()
 
 
+class StepRelay:
+    """Another that tells those of the audience that are called every so many steps."""
+
+    def __init__(self, audience, every):
+        self.audience, self.every = audience, every
+
+    def __call__(self, net, history):
+        return self.audience.tell(lambda callback: steps_between(callback) == self.every)
+
+
 def fit(mlp, X, y, weights, given, audience):
     """Train an estimator anew by the recipe, on samples that are checked."""
     _check(mlp, X)
     task = "classification" if mlp._splits_by_class else "regression"
-    rows, held_out = _hold_out(mlp, X, y, weights, given)
-    X, y, weights = rows
+    (X, y, weights), held_out = _hold_out(mlp, X, y, weights, given)
     recipe = Recipe(RobustScaler().fit(X))
     if task == "regression":
         y = y.reshape(len(y), -1)
         deviation = y.std(axis=0)
         recipe.mean, recipe.deviation = y.mean(axis=0), np.where(deviation > 0, deviation, 1)
     n_out = len(mlp.classes_) if task == "classification" else y.shape[1]
-    _begin(mlp, recipe, tabular_network(X.shape[1], n_out, task, int(mlp._random_state.randint(2**31))))
-    callbacks = [Relay(mlp, audience), *([KeepBest()] if held_out is not None else [])]
+    loss = BinaryCrossEntropy(SMOOTHING) if _has_several_labels(mlp) else None
+    _begin(mlp, recipe, tabular_network(X.shape[1], n_out, task, int(mlp._random_state.randint(2**31)),
+                                        "float32" if mlp.dtype == "input" else mlp.dtype, loss))
+    steps = sorted(set(map(steps_between, audience.by_step)))
+    callbacks = [Relay(mlp, audience), *(StepRelay(audience, every) for every in steps),
+                 *([KeepBest()] if held_out is not None else [])]
     if mlp.max_time is not None:
         callbacks.append(TimeLimit(mlp.max_time))
     try:
         mlp.network_.fit(
-            recipe.scaler.transform(X), _encode(mlp, recipe, y), epochs_of(mlp),
-            BATCH_SIZE if mlp.batch_size == "auto" else mlp.batch_size, tabular_optimizer(task), callbacks=callbacks,
-            validation_data=held_out and (recipe.scaler.transform(held_out[0]), _encode(mlp, recipe, held_out[1])),
+            *_encode(mlp, X, y), epochs_of(mlp), BATCH_SIZE if mlp.batch_size == "auto" else mlp.batch_size,
+            tabular_optimizer(task), callbacks=callbacks,
+            validation_data=held_out and (*_encode(mlp, *held_out[:2]), held_out[2]),
             n_threads=mlp._n_threads(), verbose=int(mlp.verbose), sample_weight=weights)
     except DivergenceError as error:
         raise ValueError(f"{NOT_FINITE} {error}") from error
@@ -96,19 +110,13 @@ def fit(mlp, X, y, weights, given, audience):
 
 def epochs_of(mlp):
     """How many the recipe takes."""
-    return EPOCHS if _is_default(mlp, "max_iter") else mlp.max_iter
-
-
-def _is_default(mlp, name):
-    default = inspect.signature(type(mlp)).parameters[name].default
-    value = getattr(mlp, name)
-    return value is default or type(value) is type(default) and value == default
+    return EPOCHS if is_default(mlp, "max_iter") else mlp.max_iter
 
 
 def _check(mlp, X):
     """Refuse what the recipe decides itself, and what it has no answer to."""
     names = mlp.get_params(deep=False)
-    taken = [name for name in names if name not in FREE and not _is_default(mlp, name)]
+    taken = [name for name in names if name not in FREE and not is_default(mlp, name)]
     if taken:
         free = [name for name in names if name in FREE and name != "preset"]
         raise ValueError(f"{taken[0]} is the recipe's with preset={mlp.preset!r} and must stay at its default, not "
@@ -116,31 +124,35 @@ def _check(mlp, X):
     if issparse(X):
         raise TypeError(f"Sparse data was passed for X, but preset={mlp.preset!r} measures columns of a dense table. Use "
                         "'.toarray()' to convert to a dense array.")
-    if mlp._splits_by_class and mlp._label_binarizer.y_type_.startswith("multilabel"):
-        raise ValueError(f"y must be one label a sample with preset={mlp.preset!r}, not several")
 
 
 def _hold_out(mlp, X, y, weights, given):
-    """(X, y, weights) to train on, and (X, y) that decide which epoch is kept; None with validation_fraction=0."""
+    """(X, y, weights) to train on, and those that decide which epoch is kept; None with validation_fraction=0."""
     own = mlp._read_given(given)
     if own is not None:
-        return (X, y, weights), own[:2]
-    fraction = VALIDATION_FRACTION if _is_default(mlp, "validation_fraction") else mlp.validation_fraction
+        return (X, y, weights), own
+    fraction = VALIDATION_FRACTION if is_default(mlp, "validation_fraction") else mlp.validation_fraction
     if fraction == 0:
         return (X, y, weights), None
-    rows, held_out = mlp._split(mlp._encode(y), fraction)
-    return (X[rows], y[rows], None if weights is None else weights[rows]), (X[held_out], y[held_out])
+    return [(X[rows], y[rows], None if weights is None else weights[rows]) for rows in mlp._split(mlp._encode(y), fraction)]
 
 
 def _begin(mlp, recipe, net):
     mlp._recipe, mlp.network_, mlp._optimizer, mlp._made_of, mlp._standing = recipe, net, None, None, None
     mlp.n_layers_, mlp.n_outputs_ = len(net.sizes), net.sizes[-1]
-    mlp.out_activation_ = "softmax" if mlp._splits_by_class else "identity"
+    mlp.out_activation_ = {"sigmoid": "logistic"}.get(net._loss.link, net._loss.link)
     mlp._open_records()
     mlp._take_parameters()
     mlp._best = [mlp.coefs_, mlp.intercepts_]
 
 
-def _encode(mlp, recipe, y):
-    """Places of labels in `classes_`; or numbers that are centred and scaled."""
-    return np.searchsorted(mlp.classes_, y) if mlp._splits_by_class else recipe.encode(y.reshape(len(y), -1))
+def _has_several_labels(mlp):
+    return mlp._splits_by_class and mlp._label_binarizer.y_type_.startswith("multilabel")
+
+
+def _encode(mlp, X, y):
+    """Samples as the network gets them: of labels their places in `classes_`, or an indicator matrix; numbers scaled."""
+    X = mlp._recipe.scaler.transform(X, mlp.network_.dtype)
+    if _has_several_labels(mlp):
+        return X, mlp._encode(y).astype(np.int64)
+    return X, np.searchsorted(mlp.classes_, y) if mlp._splits_by_class else mlp._recipe.encode(y.reshape(len(y), -1))

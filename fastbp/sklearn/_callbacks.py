@@ -1,12 +1,12 @@
 """Who is told of an estimator's epochs: functions of the user's, fastbp's callbacks, and scikit-learn's own.
 
-A function of one argument gets the estimator; one of two, as fastbp's are, gets (net, history) as in `Network.fit`. Those of
-scikit-learn 1.9, which `set_callbacks` takes, see a fit as a task, and each epoch as a task below it.
+A function of one argument gets the estimator; one of two, as fastbp's are, gets (net, history) as in `Network.fit`. Each is
+called after every epoch, or with an attribute ``every`` after every so many steps. Those of scikit-learn 1.9, which
+`set_callbacks` takes, see a fit as a task, and each epoch as a task below it.
 """
 
-import inspect
-
-from fastbp.callbacks import call_each, says_stop, steps_between
+from fastbp import _validate
+from fastbp.callbacks import call_each, is_due, read_callbacks, says_stop, steps_between
 from fastbp.checkpoint import Checkpoint
 
 try:
@@ -28,8 +28,9 @@ class Audience:
     def __init__(self, mlp, tasks):
         self.mlp, self.tasks = mlp, tasks
         callbacks = [read(callback) for callback in mlp.callbacks]
-        self.of_networks = [callback for callback in callbacks if _takes_two(callback)]
-        self.of_estimators = [callback for callback in callbacks if not _takes_two(callback)]
+        self.of_networks = [callback for callback in callbacks if _validate.takes(callback, None, None)]
+        self.of_estimators = [callback for callback in callbacks if not _validate.takes(callback, None, None)]
+        self.by_step = [callback for callback in callbacks if steps_between(callback) is not None]
 
     def begin(self, net, history):
         self.net, self.history = net, history
@@ -43,14 +44,23 @@ class Audience:
         """Asked between slices of an epoch. Returns whether one of them ends the fit."""
         return _any_stop(answer for _, answer in call_each(self.of_networks, "tick", progress))
 
+    def end_steps(self):
+        """Tells those that are due after the steps done so far. Returns whether one of them ends the fit."""
+        return self.tell(lambda callback: is_due(callback, self.history.step))
+
     def end_epoch(self):
-        """Tells all of them, with the parameters of now. Returns whether one of them ends the fit."""
+        """Tells all others. Returns whether one of them ends the fit."""
         is_watched = self.tasks is not None and self.tasks.is_watched
-        if self.of_estimators or is_watched:
+        wants_end = self.tell(lambda callback: steps_between(callback) is None, is_watched)
+        return is_watched and says_stop(self.tasks.end_epoch()) or wants_end
+
+    def tell(self, chosen, is_watched=False):
+        """Calls those that are chosen, with the parameters of now, which others may watch too."""
+        of_estimators = list(filter(chosen, self.of_estimators))
+        if of_estimators or is_watched:
             self.mlp._take_parameters()
-        answers = [callback(self.mlp) for callback in self.of_estimators]
-        answers += [callback(self.net, self.history) for callback in self.of_networks]
-        return _any_stop([*answers, is_watched and self.tasks.end_epoch()])
+        answers = [callback(self.mlp) for callback in of_estimators]
+        return _any_stop([*answers, *(callback(self.net, self.history) for callback in filter(chosen, self.of_networks))])
 
     def finish(self):
         call_each(self.of_networks, "finish", self.net, self.history)
@@ -101,21 +111,14 @@ class Tasks:
 
 
 def read(callback):
-    """A callable that is called after each epoch."""
-    if isinstance(callback, Checkpoint) or callable(callback) and steps_between(callback) is not None:
-        raise ValueError(f"callbacks of an estimator are called after each epoch; {callback!r} is one for Network.fit")
+    """One of them, checked."""
+    if isinstance(callback, Checkpoint):
+        raise ValueError("callbacks of an estimator must not have a Checkpoint, which holds the state of Network.fit; pickle the "
+                         "estimator in a callback instead, and go on with warm_start='exact'")
     if not callable(callback):
         raise TypeError(f"callbacks must be callables of the estimator, or of (net, history), not {callback!r}; those of "
                         "scikit-learn's protocol go to set_callbacks")
-    return callback
-
-
-def _takes_two(callback):
-    try:
-        inspect.signature(callback).bind(None, None)
-    except (TypeError, ValueError):
-        return False
-    return True
+    return read_callbacks([callback])[0]
 
 
 def _any_stop(answers):

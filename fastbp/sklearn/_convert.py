@@ -1,8 +1,11 @@
 """From scikit-learn's multi-layer perceptrons to fastbp's and back: parameters, weights and records, exactly."""
 
 import copy
+import warnings
 
 import numpy as np
+
+from fastbp.sklearn._settings import is_default
 
 OURS = ("network_", "history_", "validation_loss_curve_")       # what scikit-learn's have no room for
 CHOICES = {"activation": ("identity", "logistic", "tanh", "relu"), "learning_rate": ("constant", "invscaling", "adaptive"),
@@ -14,7 +17,6 @@ def to_fastbp(mlp, ours):
     """One of scikit-learn's as an object of our class `ours`."""
     new = ours(**mlp.get_params(deep=False))
     if hasattr(mlp, "coefs_"):
-        new.dtype = mlp.coefs_[0].dtype.name
         _copy_state(mlp, new)
         new.validation_loss_curve_ = None
         new._best = [new.coefs_, new.intercepts_]
@@ -22,7 +24,7 @@ def to_fastbp(mlp, ours):
 
 
 def to_sklearn(mlp, theirs):
-    """One of ours as an object of scikit-learn's class `theirs`.
+    """One of ours as an object of scikit-learn's class `theirs`; warns of parameters that get lost.
 
     Raises
     ------
@@ -41,6 +43,12 @@ def to_sklearn(mlp, theirs):
     if mlp._recipe is not None:
         raise ValueError("scikit-learn has no such network: it was trained with preset='tabular'")
     new.set_params(**{name: value for name, value in params.items() if name in known})
+    lost = [f"{name}={params[name]!r}" for name in params if name not in known and not is_default(mlp, name)]
+    if hasattr(mlp, "_skl_callbacks") and not hasattr(new, "set_callbacks"):
+        lost.append("what set_callbacks was given")
+    if lost:
+        warnings.warn(f"scikit-learn has no room for {', '.join(lost)}; weights stay exact, another fit would do without",
+                      UserWarning, stacklevel=3)
     if hasattr(mlp, "coefs_"):
         _copy_state(mlp, new)
         new._best_coefs, new._best_intercepts = copy.deepcopy(mlp._best)

@@ -8,11 +8,11 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from fastbp._sklearn_convert import to_sklearn
-from fastbp._sklearn_settings import NAMES
-from fastbp._sklearn_sparse import parts
 from fastbp.layers import Dense
 from fastbp.network import Network
+from fastbp.sklearn._convert import to_sklearn
+from fastbp.sklearn._settings import NAMES
+from fastbp.sklearn._sparse import parts
 
 
 class NetworkMLP(BaseEstimator):
@@ -66,7 +66,7 @@ class NetworkMLP(BaseEstimator):
         X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
         self._network()
         if self._recipe is not None:
-            return self._recipe.decode(self._linked(self._raw(self._recipe.scaler.transform(X))))
+            return self._recipe.decode(self._linked(self._raw(self._recipe.scaler.transform(X, self.network_.dtype))))
         return self._linked(self._raw(X))
 
     def _linked(self, raw):
@@ -78,10 +78,13 @@ class NetworkMLP(BaseEstimator):
     def to_sklearn(self):
         """The same as an estimator of scikit-learn's; see `fastbp.sklearn.from_sklearn`.
 
+        Weights and records are those of this one. A parameter that scikit-learn has no room for, such as dropout, and that
+        is not at its default gets lost; a UserWarning names it.
+
         Raises
         ------
         ValueError
-            If scikit-learn has no such network: another activation, or another loss.
+            If scikit-learn has no such network, or no such fit: another activation, loss or schedule.
         """
         return to_sklearn(self, self._twin)
 

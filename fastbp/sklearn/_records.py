@@ -30,7 +30,7 @@ class Records:
         self.mlp, self.net, self.validation = mlp, net, validation
         self.spread = WholeSpread(y) if net.metric_name == "r2" else None
         if goes_on:
-            mlp.history_.epochs += epochs
+            mlp.history_.epochs = mlp.history_.n_epochs + epochs
         else:
             mlp.history_ = History(net.metric_name, len(y), n_threads, ISA, net._flops(1, training=True), epochs,
                                    validation is not None, net.activations)
@@ -38,9 +38,16 @@ class Records:
             mlp.validation_loss_curve_ = []
         self.history = mlp.history_
 
-    def add(self, totals, n_samples, learning_rate, seconds):
+    def note(self, totals, step):
+        """What there is of an epoch that is under way, after so many steps of the fit."""
+        history = self.history
+        history.step = step
+        history.running_loss = float(totals[0] / totals[2]) if totals[2] > 0 else 0.0
+
+    def add(self, totals, n_samples, step, learning_rate, seconds):
         """An epoch, by its sums of losses, scores and weights."""
         history = self.history
+        history.step, history.running_loss = step, None
         loss, metric = self.net._means(totals, max(n_samples, 1), self.spread)
         history.loss.append(loss)
         history.metric.append(metric)

@@ -1,6 +1,7 @@
 """What the parameters of the estimators of `fastbp.sklearn` may be, as scikit-learn's validation reads it."""
 
-from numbers import Integral, Real
+import inspect
+from numbers import Integral, Number, Real
 
 import numpy as np
 from sklearn.metrics import get_scorer_names
@@ -59,3 +60,11 @@ CLASSIFIER = {
     "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     "loss": [StrOptions(CLASS_LOSSES), Loss, callable],
 }
+
+
+def is_default(mlp, name):
+    """Whether a parameter of an estimator is at its default, in whatever spelling: no callbacks are () and []."""
+    default, value = inspect.signature(type(mlp)).parameters[name].default, getattr(mlp, name)
+    if isinstance(value, list):
+        value = tuple(value)
+    return value is default or isinstance(value, (Number, str, tuple)) and bool(value == default)
