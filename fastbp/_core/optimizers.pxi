@@ -114,9 +114,10 @@ cdef inline vec larger(vec x, vec y) noexcept nogil:
 
 cdef inline void map_update(const int rule, const Update* u, real* w, const real* dw, real* slot, Py_ssize_t distance,
                             Py_ssize_t n) noexcept nogil:
+    cdef Update own = u[0]          # which no store to w can change: its splats are made once
     cdef Py_ssize_t i
     for i in range(n // VL):
-        update_vector(rule, u, w + i * VL, dw + i * VL, slot + i * VL, distance)
+        update_vector(rule, &own, w + i * VL, dw + i * VL, slot + i * VL, distance)
 
 
 cdef void update_span(const Update* u, real* w, const real* dw, real* slot, Py_ssize_t distance, Py_ssize_t n) noexcept nogil:
