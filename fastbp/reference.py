@@ -201,6 +201,9 @@ class Stack:
     def get_rows(self, layer, rows):
         rows[...] = self.layers[layer].rows
 
+    def weights_squared(self):
+        return float(sum((layer.rows[:layer.n_w] ** 2).sum() for layer in self.layers))
+
     def get_gradient(self, layer, rows):
         rows[...] = self.gradients[layer]
 

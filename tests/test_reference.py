@@ -159,3 +159,10 @@ def test_dense_kernels_equal_twin(isa, dtype, activation):
         for got, want in zip(*results):
             # Sums of up to 130 products of normals: 16 u |A||B| is about 130 * 16 u, times slopes up to 1.1.
             np.testing.assert_allclose(got, want, rtol=0, atol=4000 * UNITS[dtype])
+
+
+@core_of
+def test_weights_are_squared_and_summed_in_double(isa, dtype):
+    it = case(dtype, 5, [layer(17), layer(17, kind=reference.SCALE), layer(33, norm=reference.LAYER_NORM), layer(3)])
+    core = _dispatch.load_core(isa, dtype)
+    np.testing.assert_allclose(it.stack(core).weights_squared(), it.stack(reference).weights_squared(), rtol=1e-14)

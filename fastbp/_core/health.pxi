@@ -13,12 +13,20 @@ cdef struct Health:
 
 
 cdef double weights_squared(const Layer* layer) noexcept nogil:
-    cdef Py_ssize_t q, r
+    """|W|^2, summed in double, lane by lane first."""
+    cdef const real* line
+    cdef double[16] lanes
     cdef double total = 0
+    cdef Py_ssize_t q, r
+    cdef int i
+    memset(lanes, 0, 16 * sizeof(double))
     for q in range(n_panels(layer.n_out)):
-        for r in range(n_panels(weight_rows(layer))):
-            total += squares(layer.w + q * weights_panel(layer) + r * LINE * LINE,
-                             min(<Py_ssize_t>LINE, weight_rows(layer) - r * LINE) * LINE)
+        for r in range(weight_rows(layer)):
+            line = layer.w + q * weights_panel(layer) + r * LINE
+            for i in range(LINE):
+                lanes[i] += <double>line[i] * <double>line[i]
+    for i in range(LINE):
+        total += lanes[i]
     return total
 
 

@@ -91,6 +91,10 @@ cdef class Parameters:
         cdef Layer* it = &self.layers[layer]
         unpack_rows(it.w, weights_panel(it), self.n_rows(layer), it.n_out, &rows[0, 0], it.n_out)
 
+    def weights_squared(self):
+        """|W|^2 over all layers."""
+        return sum([weights_squared(&self.layers[l]) for l in range(self.net.n_layers)])
+
     def get_gradient(self, int layer, real[:, ::1] rows not None):
         """Writes what `gradient` found for one layer; nothing stands for mean and variance."""
         cdef Layer* it = &self.layers[layer]

@@ -18,7 +18,7 @@ from fastbp import _threads, fitting
 from fastbp.callbacks import steps_to_next
 from fastbp.errors import DivergenceError
 from fastbp.sklearn._rates import LATE, Rates, update_of
-from fastbp.sklearn._records import NOT_FINITE, Records, squares
+from fastbp.sklearn._records import NOT_FINITE, Records
 from fastbp.sklearn._sparse import rows_at_once, take
 from fastbp.training import Run, Team
 
@@ -59,7 +59,7 @@ class Epochs:
         flops = net._flops(self.batch_size, training=True)
         self.team = Team(*_threads.team_sizes(mlp._n_threads(), flops, net._openmp_limit()))
         self.deadline = math.inf if mlp.max_time is None else time.monotonic() + mlp.max_time
-        self.update, self.order, self.squares = update_of(mlp), np.arange(n), squares(net)
+        self.update, self.order, self.squares = update_of(mlp), np.arange(n), net._stack.weights_squared()
         self.first_step, self.told = 0, 0.0         # of an epoch: steps before it; seconds of callbacks within it
 
     def run(self, goes_on, incremental):
@@ -115,7 +115,7 @@ class Epochs:
         best = [array for arrays in self.mlp._best for array in arrays]
         if standing.parameters is not None and all(map(np.array_equal, best, [*self.net.weights, *self.net.biases])):
             self.net.set_parameters(*standing.parameters)
-            self.squares = squares(self.net)
+            self.squares = self.net._stack.weights_squared()
 
     def _leave(self):
         """Goes back to the best parameters, and notes where the fit stood."""
@@ -235,7 +235,7 @@ class Epochs:
         """Sum over the samples of their batch's penalty, by |W|^2 at both ends of the epoch: linear in between."""
         if self.mlp.alpha == 0:
             return 0.0
-        before, self.squares = self.squares, squares(self.net)
+        before, self.squares = self.squares, self.net._stack.weights_squared()
         n = len(weights)
         if weights is self.sizes:
             norms = n * before + (self.squares - before) * (n - 1) / 2

@@ -9,7 +9,7 @@ import scipy.optimize
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbp import _threads, training
-from fastbp.sklearn._records import NOT_FINITE, Records, squares
+from fastbp.sklearn._records import NOT_FINITE, Records
 from fastbp.sklearn._sparse import dense_parts, rows_at_once
 
 
@@ -90,7 +90,7 @@ class Descent:
 
     def _parts(self, value):
         """What is minimised, as the loss of the samples and the penalty."""
-        penalty = self.l2 / 2 * squares(self.net)
+        penalty = self.l2 / 2 * self.net._stack.weights_squared()
         return value - penalty, penalty
 
     def _reported(self, value):

@@ -1,7 +1,5 @@
 """What the estimators of `fastbp.sklearn` note after each epoch."""
 
-import numpy as np
-
 from fastbp._dispatch import ISA
 from fastbp.history import History
 from fastbp.sources import WholeSpread
@@ -59,8 +57,3 @@ class Records:
             history.val_loss.append(loss)
             history.val_metric.append(metric)
             self.mlp.validation_loss_curve_.append(self.mlp._reported(loss, self.validation.data, slice(None)))
-
-
-def squares(net):
-    """|W|^2 over all layers."""
-    return sum(float(np.square(W, dtype=np.float64).sum()) for W in net.weights)
