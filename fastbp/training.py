@@ -38,48 +38,72 @@ def key_of(*numbers):
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
 
 
+@dataclass
+class Turn:
+    """What one size of a team did while it was its turn: slices that add up, for an epoch may be shorter than a turn."""
+
+    size: int
+    length: float           #: seconds
+    is_probe: bool
+    n_steps: int = 0
+    n_samples: int = 0
+    seconds: float = 0.0
+
+
 class Team:
-    """How many threads the next slice gets: `n_threads` at first, then that or `other`, as a step has lately been quicker.
+    """How many threads the next slice gets: `n_threads` at first, then that or `other`, as a sample has lately been quicker.
 
     Where the work of a step is near the cost of two barriers, or limited by memory, or another process wants the same core,
-    no rule knows beforehand. Results do not depend on the threads, so a fit may try: a short slice of the other size now
+    no rule knows beforehand. Results do not depend on the threads, so a fit may try: a short turn of the other size now
     and then takes 2 % of its time at most.
     """
 
     def __init__(self, n_threads, other=None):
         self.sizes = (n_threads,) if other in (None, n_threads) else (n_threads, other)
-        self.step_seconds = {}
+        self.cost = {}          # of a sample, in seconds, in the last turn of each size
+        self.turn = None
         self.started = self.next_probe = 0.0
 
     @property
     def best(self):
-        return min(self.step_seconds or self.sizes[:1], key=self.step_seconds.get)
+        return min(self.cost or self.sizes[:1], key=self.cost.get)
 
     def choose(self):
         """Threads of the next slice, and for how many seconds."""
+        if self.turn is None:
+            self.turn = self._next_turn()
+        return self.turn.size, self.turn.length - self.turn.seconds
+
+    def _next_turn(self):
+        now = time.perf_counter()
         if len(self.sizes) == 1:
-            return self.sizes[0], SLICE_SECONDS
-        if not self.step_seconds:
-            self.started = time.perf_counter()
-            return self.sizes[0], min(FIRST_SECONDS, SLICE_SECONDS)
-        if time.perf_counter() < self.next_probe:
-            return self.best, SLICE_SECONDS
-        return next(size for size in self.sizes if size != self.best), PROBE_SECONDS
+            return Turn(self.sizes[0], SLICE_SECONDS, False)
+        if not self.cost:
+            self.started = now
+            return Turn(self.sizes[0], min(FIRST_SECONDS, SLICE_SECONDS), False)
+        if now < self.next_probe:
+            return Turn(self.best, SLICE_SECONDS, False)
+        return Turn(next(size for size in self.sizes if size != self.best), PROBE_SECONDS, True)
 
     def offer(self, other):
         """From the next slice on, `other` threads may be tried."""
         if other != self.sizes[-1]:
             self.sizes = (self.sizes[0], other) if other != self.sizes[0] else self.sizes[:1]
-            self.step_seconds = {size: seconds for size, seconds in self.step_seconds.items() if size in self.sizes}
-            self.next_probe = 0.0
+            self.cost = {size: seconds for size, seconds in self.cost.items() if size in self.sizes}
+            self.turn, self.next_probe = None, 0.0
 
-    def record(self, size, n_steps, seconds, was_probe):
-        first = not self.step_seconds
-        self.step_seconds[size] = seconds / max(n_steps, 1)
-        longest = max(self.sizes) * self.step_seconds[size]     # a probe takes a step at least, with one thread a long one
-        if first and longest <= PROBE_SECONDS:
+    def record(self, n_steps, n_samples, seconds):
+        """A slice of the turn."""
+        turn = self.turn
+        turn.n_steps, turn.n_samples, turn.seconds = turn.n_steps + n_steps, turn.n_samples + n_samples, turn.seconds + seconds
+        if turn.seconds < turn.length:
+            return
+        is_first, self.turn = not self.cost, None
+        self.cost[turn.size] = turn.seconds / max(turn.n_samples, 1)
+        longest = max(self.sizes) * turn.seconds / max(turn.n_steps, 1)     # a probe takes a step at least, by one thread maybe
+        if is_first and longest <= PROBE_SECONDS:
             self.next_probe = 0.0                   # a cheap probe comes at once
-        elif first or was_probe:
+        elif is_first or turn.is_probe:
             self.next_probe = time.perf_counter() + self._wait(longest)
 
     def _wait(self, longest):
@@ -148,7 +172,8 @@ class Run:
         started = time.perf_counter()
         done, diverged = self.stack.train(*self.data, self.order, self.batch_size, step, last, self.update, self.rates,
                                           self.key, seconds, totals, size)
-        self.team.record(size, done - step, time.perf_counter() - started, seconds < SLICE_SECONDS)
+        n_samples = min(done * self.batch_size, len(self.order)) - step * self.batch_size
+        self.team.record(done - step, n_samples, time.perf_counter() - started)
         return done, diverged
 
     def _give_up(self, diverged):

@@ -189,11 +189,11 @@ def test_what_is_left_of_the_threads_is_offered(monkeypatch):
 def test_a_team_tries_what_it_is_offered():
     team = Team(1)
     assert team.choose()[0] == 1
-    team.record(1, 1, 0.5, False)
+    team.record(1, 1, 0.5)
     team.offer(2)
     size, _ = team.choose()
     assert size == 2                    # at once
-    team.record(2, 1, 0.3, True)
+    team.record(1, 1, 0.3)
     assert team.best == 2
     team.offer(4)
     assert team.best == 1 and team.choose()[0] == 4

@@ -21,7 +21,7 @@ class Machine:
             seconds = self.step_seconds(size, self.now - started)
             done = min(n_steps - step, max(1, int(most / seconds)))
             self.now += done * seconds
-            team.record(size, done, done * seconds, most < training.SLICE_SECONDS)
+            team.record(done, done, done * seconds)
             step += done
         return self.now - started
 
@@ -48,4 +48,19 @@ def test_a_disturbed_start_does_not_decide_a_short_fit(monkeypatch, disturbed):
 def test_without_another_size_nothing_is_tried(monkeypatch):
     team = Team(2)
     Machine(monkeypatch, lambda size, elapsed: 1e-3).run(team, 100)
-    assert set(team.step_seconds) == {2}
+    assert set(team.cost) <= {2}
+
+
+@pytest.mark.parametrize("first, other", [(1, 2), (2, 1)])
+def test_epochs_shorter_than_a_turn_are_added_up(monkeypatch, first, other):
+    """Seven batches of 200 and one of 37, a slice each: two threads are the better for all, one for the last, whose steps are
+    shorter besides."""
+    machine, team, spent = Machine(monkeypatch, None), Team(first, other), {1: 0.0, 2: 0.0}
+    for _ in range(3000):
+        for n_steps, n_samples in ((7, 1400), (1, 37)):
+            size, _ = team.choose()
+            took = n_steps * {1: 5e-6, 2: 20e-6}[size] + n_samples * {1: 300e-9, 2: 150e-9}[size]
+            machine.now, spent[size] = machine.now + took, spent[size] + took
+            team.record(n_steps, n_samples, took)
+    assert spent[2] > 0.95 * sum(spent.values())
+    assert team.cost[2] * 1437 == pytest.approx(8 * 20e-6 + 1437 * 150e-9, rel=0.1)

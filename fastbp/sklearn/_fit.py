@@ -197,6 +197,7 @@ class Epochs:
         mlp.loss_ = (loss + self._penalty(weights)) / done
         seconds = time.perf_counter() - started - self.told
         self.records.add(totals, done, mlp._optimizer.t, mlp._optimizer.learning_rate, seconds)
+        mlp.history_.n_threads = self.team.best
         return is_late
 
     def _advance(self, run, totals):
