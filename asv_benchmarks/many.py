@@ -4,7 +4,8 @@
 
 The 16 fits are 8 learning rates on 2 folds: a network 20-64-64-2, batches of 32, plain SGD, float32. All three train the same
 epochs on the same samples and score the fold held out; scikit-learn, if it is installed, has 1 output where there are 2. They
-take turns in each round, the best and the median round count, and each ratio is that of the best.
+take turns in each round, a tenth of a second one after the other, since threads may spin on for a while; the best and the median
+round count, and each ratio is that of the best.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import numpy as np
 
 SIZES, BATCH_SIZE, CV = (20, 64, 64, 2), 32, 2
 RATES = np.geomspace(0.01, 0.1, 8)
+PAUSE = 0.1         # seconds
 ALIKE = 0.1         # of mean final losses: another order, one output for two
 
 
@@ -122,6 +124,7 @@ def measure(calls, rounds):
     seconds = {name: [] for name in calls}
     for _ in range(rounds + 1):
         for name, call in calls.items():
+            time.sleep(PAUSE)
             started = time.perf_counter()
             call()
             seconds[name].append(time.perf_counter() - started)
