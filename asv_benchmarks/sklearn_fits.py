@@ -3,7 +3,8 @@
     python -m asv_benchmarks.sklearn_fits [--cases digits ...] [--rounds 5] [--dtype float32] [--threads N] [--mnist FILE.npz]
 
 In each round each library fits in turn, a tenth of a second after the other, whose threads may spin on for a while; the best
-round counts, the median stands beside it. Threads: as many as each chooses, or N for both. MNIST (x_train, y_train, x_test, y_test) is read from the file or $FASTBP_MNIST; without, it is left out.
+round counts, the median stands beside it. Threads: as many as each chooses, or N for both. MNIST (x_train, y_train, x_test,
+y_test) is read from the file or $FASTBP_MNIST; without, it is left out.
 """
 
 import argparse
