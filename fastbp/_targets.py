@@ -183,8 +183,10 @@ def _class_numbers(y, classes, name):
     """Place of each label in the sorted `classes`."""
     if (y.dtype.kind in "US") != (classes.dtype.kind in "US"):
         raise ValueError(f"{name} holds {y.dtype} labels, the network's classes_ are {classes.dtype}")
-    with np.errstate(invalid="ignore"):         # a float that is no int64 is no class either
-        same = y if y.dtype.kind in "US" else y.astype(classes.dtype)   # a search in two dtypes goes through float64
+    same = y
+    if y.dtype.kind not in "US" and y.dtype != classes.dtype:           # a search in two dtypes goes through float64
+        with np.errstate(invalid="ignore"):                             # a float that is no int64 is no class either
+            same = y.astype(classes.dtype)
     place = np.searchsorted(classes, same)
     known = (classes[np.minimum(place, len(classes) - 1)] == same) & (same == y)
     if not np.all(known):

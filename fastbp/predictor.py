@@ -196,5 +196,5 @@ class Predictor(Model):
         return _threads.choose(n_threads, self._flops(len(X)), self._openmp_limit())
 
     def _openmp_limit(self):
-        """What the OpenMP runtime would give the calling thread: threadpoolctl's limits show there."""
-        return core(self.dtype.name).openmp()[1]
+        """What the OpenMP runtime, the same for both dtypes, would give the calling thread: threadpoolctl's limits show there."""
+        return core("float32").openmp()[1]
