@@ -182,7 +182,7 @@ class Fit:
             self.full_batch.begin(self.net.n_epochs, self.step)
             return self.full_batch
         net, rows = self.net, self.source.rows
-        numbers = (net.n_epochs, self.chunk) if self.chunk else (net.n_epochs,)         # one chunk is as arrays are
+        numbers = (net.n_epochs, self.chunk) if self.source.is_stream else (net.n_epochs,)
         order = order_of(len(data.X if rows is None else rows), self.plan.shuffle, net.seed, *numbers)
         run = Run(self.stack, data, order if rows is None else rows[order], self.batch_size, self.update,
                   self._rates(-(-len(order) // self.batch_size)), net._key(*numbers), self.team, net.n_epochs, self.first_step,

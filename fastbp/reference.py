@@ -29,7 +29,7 @@ from fastbp._reference_math import (
 __all__ = [
     "ACTIVATIONS", "ELEMENTARY", "LOSSES", "RULES", "Layer", "Stack", "activation_backward", "activation_forward",
     "dense_backward", "dense_forward", "elementary", "gemm", "keep_factors", "link", "loss_forward_backward",
-    "normal_numbers", "permutation", "update",
+    "normal_numbers", "update",
 ]
 
 # Random numbers: a function of key, step, stream, place in the batch and feature ----------------------------
@@ -46,18 +46,6 @@ def _mix(x):
 
 def _hash(state, numbers):
     return _mix(state + (numbers + np.uint64(1)) * np.uint64(GOLDEN))
-
-
-def permutation(numbers, out):
-    """0, 1, ... in the order that `numbers` name (Durstenfeld 1964): place i goes to one of those up to i, from the last on."""
-    key = np.zeros(1, np.uint64)
-    for number in numbers:
-        key = _hash(key, np.array([number], np.uint64))
-    out[...] = np.arange(len(out))
-    words = _hash(key, np.arange(len(out), dtype=np.uint64)).tolist()
-    for i in range(len(out) - 1, 0, -1):
-        j = words[i] * (i + 1) >> 64
-        out[i], out[j] = out[j], out[i]
 
 
 def _words(key, step, stream, n, n_features):

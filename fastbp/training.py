@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp._dispatch import core
 from fastbp.divergence import divergence
 
 SLICE_SECONDS = 0.05        # Ctrl-C is answered within 200 ms
@@ -30,9 +29,8 @@ def order_of(n_samples, shuffle, *numbers):
     """The samples in the order of an epoch, or of a chunk of one: a function of seed and numbers alone, for exact resume."""
     if not shuffle:
         return np.arange(n_samples, dtype=np.int64)
-    order = np.empty(n_samples, np.int64)
-    core("float32").permutation(numbers, order)         # integers alone: the same by every row and dtype
-    return order
+    order = np.random.Generator(np.random.PCG64(numbers)).permutation(n_samples)
+    return order.astype(np.int64, copy=False)
 
 
 def key_of(*numbers):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp import DivergenceError, reference
+from fastbp import DivergenceError
 
 N_SAMPLES, BATCH_SIZE = 200, 32     # the last of 7 steps has 8 samples
 ACTIVATIONS = {"relu": lambda z: np.where(z < 0, 0, z), "tanh": np.tanh, "identity": lambda z: z}
@@ -44,9 +44,8 @@ class Case:
 
     def batches(self, seed, epoch):
         """What the steps of an epoch are made of; the order is the documented one, of seed and epoch."""
-        order = np.arange(len(self.X))
-        if self.shuffle:
-            reference.permutation([seed, epoch], order)
+        order = np.random.Generator(np.random.PCG64([seed, epoch])).permutation(len(self.X))
+        order = order if self.shuffle else np.arange(len(self.X))
         return [order[i:i + self.batch_size] for i in range(0, len(order), self.batch_size)]
 
 

@@ -10,7 +10,7 @@ import pytest
 from networks import MOMENTUM, N_IN, NUMBERS, TEXT, X_VALID, N, X, bits, network, targets
 
 import fastbp
-from fastbp import SGD, Adam, Dense, EarlyStopping, Network, fit_many, fitting, reference
+from fastbp import SGD, Adam, Dense, EarlyStopping, Network, fit_many, fitting
 from fastbp.training import Team
 
 FIT = {"epochs": 3, "batch_size": 7}
@@ -249,8 +249,7 @@ def on_a_boundary(net, twin, X, y, batch_size):
     """Whether the network stands where a twin stands after some steps of the epoch that it is in."""
     if net.n_epochs:
         twin.fit(X, y, epochs=net.n_epochs, batch_size=batch_size)
-    order = np.empty(len(X), np.int64)
-    reference.permutation([twin.seed, net.n_epochs], order)
+    order = np.random.Generator(np.random.PCG64([twin.seed, net.n_epochs])).permutation(len(X))
     for start in range(0, len(X), batch_size):
         if bits(twin) == bits(net):
             return True

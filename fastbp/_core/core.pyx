@@ -14,7 +14,7 @@ include "span.pxi"              # exp, log, tanh, sigmoid, erf
 include "lanes.pxi"             # sums across lanes, transposes
 include "activations.pxi"       # f and f'
 include "optimizers.pxi"        # update rules
-include "random.pxi"            # random numbers by counting: order of samples, dropout, noise
+include "random.pxi"            # random numbers by counting: dropout, noise
 include "layer.pxi"             # a layer, and what becomes of its tiles
 include "region.pxi"            # what a thread makes of it
 include "tile.pxi"              # the micro-kernel

@@ -132,19 +132,6 @@ def gemm(A not None, B not None, bint transposed, real[:, ::1] C not None):
                             &C[i * LINE, j * NP_DW * LINE], n)
 
 
-def permutation(numbers, long long[::1] out not None):
-    """0, 1, ... in an order that is a function of `numbers`, a sequence of integers in [0, 2^64), alone."""
-    cdef unsigned long long key = 0
-    cdef Py_ssize_t i
-    for number in numbers:
-        key = subkey(key, number)
-    with nogil:
-        for i in range(out.shape[0]):
-            out[i] = i
-        if out.shape[0]:
-            shuffle(key, &out[0], out.shape[0])
-
-
 def fma_chain(Py_ssize_t n):
     """12 independent chains of n vector multiply-adds: n * 12 * 2 * VL flops, the most that this ISA's FMA can do."""
     cdef vec acc[12]

@@ -23,15 +23,6 @@ cdef inline unsigned long long word(unsigned long long key, Py_ssize_t row, Py_s
     return subkey(key, (<unsigned long long>row << 32) + <unsigned long long>pair)
 
 
-cdef void shuffle(unsigned long long key, long long* order, Py_ssize_t n) noexcept nogil:
-    """Any order of the n numbers is as likely as another (Durstenfeld 1964): from the last on, each changes places with one of
-    those up to itself."""
-    cdef Py_ssize_t i, j
-    for i in range(n - 1, 0, -1):
-        j = <Py_ssize_t>one_of(subkey(key, i), i + 1)
-        order[i], order[j] = order[j], order[i]
-
-
 cdef inline void uniform_line(unsigned long long key, Py_ssize_t row, Py_ssize_t q, unsigned int* bits) noexcept nogil:
     """32 bits for each feature of panel q: the low half of a word, then the high one. Loops that the compiler turns into
     vectors: drawn one by one, the numbers of a dropout layer would take as long as a sixth of its step."""

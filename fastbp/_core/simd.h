@@ -29,9 +29,6 @@ _Static_assert(FASTBP_KC % (LINE_BYTES / (4 + 4 * FASTBP_F64)) == 0, "a block is
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* x n / 2^64: of a random x, one of n numbers, with a bias of n / 2^64 at most (Lemire 2019). */
-INLINE uint64_t one_of(uint64_t x, uint64_t n) { return (uint64_t)((unsigned __int128)x * n >> 64); }
-
 #if FASTBP_F64
 typedef double real;
 typedef int64_t lane;

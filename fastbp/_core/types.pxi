@@ -40,7 +40,6 @@ cdef extern from "simd.h" nogil:
     const Line ZERO_LINE, LANE_NUMBERS          # 0, 0, ...; 0, 1, ..., LINE - 1
     const real* ZEROS                           # ZERO_LINE.x
     void prefetch "__builtin_prefetch"(const void* p)
-    unsigned long long one_of(unsigned long long x, unsigned long long n)
 
 cdef extern from "team.h" nogil:
     const bint FASTBP_OPENMP
