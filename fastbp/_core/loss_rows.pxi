@@ -5,7 +5,7 @@ cdef void loss_rows(const LossSpec* loss, const real* raw, real* draw, Py_ssize_
                     double* scores) noexcept nogil:
     """Weighted losses and scores of samples first..last, and draw = scale * weight * d(loss)/d(raw). Targets are those that
     `order` names."""
-    cdef Rated block
+    cdef LossBlock block
     cdef Py_ssize_t at = first, r
     while at < last:
         block.n = min(<Py_ssize_t>LINE, last - at)

@@ -1,7 +1,7 @@
 # Losses. Each owns its link, gets the raw outputs, and gives the loss of a sample and d(loss)/d(raw) together:
 # the cross entropies finite for any finite raw, exact where the naive form overflows.
 # To add one: the enum, its lines in `elementwise_loss` and `elementwise_gradient` (or its own block function), and in
-# `link_row`, and in `loss_block`; its class in losses.py; its twin in reference.py.
+# `loss_block` and `link_row`; its class in losses.py; its twin in reference.py.
 
 cpdef enum Loss:
     SQUARED_ERROR
@@ -94,7 +94,7 @@ cdef inline vec unless_nan(vec y, vec x) noexcept nogil:
     return where_less(vabs(y), splat(INFINITY), x, splat(0))
 
 
-cdef struct Rated:
+cdef struct LossBlock:
     # The rows that are taken together, LINE at most: what a sample's outputs sum to then lies in one line of a transposed block.
     Py_ssize_t n                    # samples of the block
     Py_ssize_t sample[16]           # whose targets
@@ -102,7 +102,7 @@ cdef struct Rated:
 
 
 cdef inline void elementwise_block(const int loss, const LossSpec* spec, const real* raw, real* draw, Py_ssize_t panel,
-                                   Py_ssize_t n_out, const Targets* y, const Rated* block, double* losses,
+                                   Py_ssize_t n_out, const Targets* y, const LossBlock* block, double* losses,
                                    double* scores) noexcept nogil:
     """A loss that is a sum over outputs."""
     cdef Block totals, marks
@@ -151,7 +151,7 @@ cdef inline void elementwise_row(const int loss, const LossSpec* spec, const rea
 
 
 cdef void softmax_block(const LossSpec* spec, const real* raw, real* draw, Py_ssize_t panel, Py_ssize_t n_out,
-                        const Targets* y, const Rated* block, double* losses, double* scores) noexcept nogil:
+                        const Targets* y, const LossBlock* block, double* losses, double* scores) noexcept nogil:
     """-log softmax(raw)[label] = log sum exp(raw - m) - (raw[label] - m), m the largest raw; d/draw = softmax - onehot."""
     cdef Block lines
     cdef Line largest, logs
@@ -242,7 +242,7 @@ cdef inline Py_ssize_t first_index(const real* raw, Py_ssize_t panel, real value
 
 
 cdef void loss_block(const LossSpec* loss, const real* raw, real* draw, Py_ssize_t panel, Py_ssize_t n_out, const Targets* y,
-                     const Rated* block, double* losses, double* scores) noexcept nogil:
+                     const LossBlock* block, double* losses, double* scores) noexcept nogil:
     if loss.code == SOFTMAX_CROSS_ENTROPY: softmax_block(loss, raw, draw, panel, n_out, y, block, losses, scores)
     elif loss.code == ABSOLUTE_ERROR:
         elementwise_block(ABSOLUTE_ERROR, loss, raw, draw, panel, n_out, y, block, losses, scores)
