@@ -39,7 +39,7 @@ emulated_python() {
 EMULATED_TESTS=(
     tests/test_gemm.py tests/test_layers_core.py tests/test_rules_core.py tests/test_elementary.py tests/test_losses_core.py
     tests/test_determinism.py tests/test_health_core.py tests/test_custom_loss.py tests/test_weights_core.py
-    tests/test_input_gradient.py tests/test_network.py tests/test_isa.py
+    tests/test_input_gradient.py tests/test_network.py tests/test_isa.py tests/test_subnormals.py
 )
 LONGEST='norms_of_every_width or at_any_shape or layers_of_every_kind or training_twice'
 
