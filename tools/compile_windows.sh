@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Compiles and links every module for Windows x86-64 with MinGW's GCC and its OpenMP, and runs what has no Python in it, the
-# team, barrier, clock and memory of team.h, under Wine: with OpenMP and with threads of its own.
+# team, its arithmetic, barrier, clock and memory of team.h, under Wine: with OpenMP and with threads of its own.
 # Windows' Python is not to be had on Linux: the headers are this one's, with the sizes of Windows for a pyconfig.h, and the
 # import library has the names of Python's that the objects ask for. clang-cl, which builds the wheels, needs Windows.
 # Needs: Linux, git, file, gcc-mingw-w64-x86-64, wine64; $PYTHON (python3) with Cython and setuptools.

@@ -21,14 +21,15 @@ cross_build() {
 }
 
 # QEMU emulates one process, and what that starts would run outside of it. So Python is told that its executable is this
-# script.   emulated_python COMMAND...: writes $EMULATED, which runs COMMAND, an emulator with its Python.
+# script, which keeps the PYTHONPATH of who starts it.
+# emulated_python COMMAND...: writes $EMULATED, which runs COMMAND, an emulator with its Python.
 emulated_python() {
     local folder
     folder=$(mktemp -d -p "$SCRATCH")
     EMULATED=$folder/python
     echo "import sys; sys.executable = '$EMULATED'" > "$folder/sitecustomize.py"
     { echo '#!/bin/sh'
-      echo "export PYTHONPATH='$folder:$SCRATCH/tree:$SCRATCH/packages' PYTHONDONTWRITEBYTECODE=1"
+      echo "export PYTHONPATH='$folder:$SCRATCH/tree:$SCRATCH/packages'\"\${PYTHONPATH:+:\$PYTHONPATH}\" PYTHONDONTWRITEBYTECODE=1"
       printf 'exec'; printf " '%s'" "$@"; echo ' "$@"'; } > "$EMULATED"
     chmod +x "$EMULATED"
 }
@@ -39,7 +40,7 @@ emulated_python() {
 EMULATED_TESTS=(
     tests/test_gemm.py tests/test_layers_core.py tests/test_rules_core.py tests/test_elementary.py tests/test_losses_core.py
     tests/test_determinism.py tests/test_health_core.py tests/test_custom_loss.py tests/test_weights_core.py
-    tests/test_input_gradient.py tests/test_network.py tests/test_isa.py
+    tests/test_input_gradient.py tests/test_network.py tests/test_isa.py tests/test_subnormals.py
 )
 LONGEST='norms_of_every_width or at_any_shape or layers_of_every_kind or training_twice'
 
