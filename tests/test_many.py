@@ -90,7 +90,7 @@ def test_each_goes_through_the_chunks_by_itself(X, n_threads):
 
 
 def test_chunks_are_made_in_the_threads_that_train(monkeypatch):
-    monkeypatch.setattr(fastbp._threads, "_process_cap", 8)
+    monkeypatch.setattr(fastbp._threads, "limit", lambda openmp_max=None: 8)      # whatever this machine has
     together, threads = threading.Barrier(2, timeout=20), set()
 
     def watched():
@@ -157,7 +157,7 @@ def test_many_networks_need_little_more_than_X():
 
 @pytest.mark.parametrize("n_threads", [1, 2, 3])
 def test_so_many_are_trained_at_a_time(n_threads, monkeypatch):
-    monkeypatch.setattr(fastbp._threads, "_process_cap", 8)
+    monkeypatch.setattr(fastbp._threads, "limit", lambda openmp_max=None: 8)      # whatever this machine has
     running, most, together = set(), [0], threading.Barrier(n_threads, timeout=20)
 
     def watch(net, history):
@@ -174,7 +174,7 @@ def test_so_many_are_trained_at_a_time(n_threads, monkeypatch):
 def test_what_is_left_of_the_threads_is_offered(monkeypatch):
     offers = []
     monkeypatch.setattr(Team, "offer", lambda team, n: offers.append(n))
-    monkeypatch.setattr(fastbp._threads, "_process_cap", 5)
+    monkeypatch.setattr(fastbp._threads, "limit", lambda openmp_max=None: 5)      # whatever this machine has
     fit_many(networks(1), X, NUMBERS, epochs=1)
     assert set(offers) == {5}
     offers.clear()
