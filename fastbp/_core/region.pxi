@@ -1,7 +1,7 @@
 # Who makes which part of a product, when several threads share it: samples, or features.
 #
 # What another core has written comes line by line at some 20 ns each (two cores of a Xeon of 2023, written and read), the time
-# of 4,000 multiply-adds, while a barrier takes 0.2 us: so what counts is how many lines travel. By samples a thread reads all of
+# of 2,000 multiply-adds, while a barrier takes 0.2 us: so what counts is how many lines travel. By samples a thread reads all of
 # W, of which the others have just written most; by features it keeps to the weights that it updates itself, and z and dz are
 # where dW wants them. The input of all samples comes from the others, but dW needs that anyway.
 
