@@ -8,8 +8,14 @@ import os
 import platform
 import sys
 
-from fastbp import _cpu
 from fastbp._isa import DTYPES, ISAS, machine_name, module_name
+
+try:
+    import fastbp._cpu as _cpu
+except ModuleNotFoundError as error:
+    raise ImportError(f"fastbp's compiled modules are not in {os.path.dirname(__file__)}: a source tree that is not built stands "
+                      "before the installed package. Start Python in another folder, or build here: pip install -e . "
+                      "(CONTRIBUTING.md)") from error
 
 MACHINE = machine_name(platform.machine())
 

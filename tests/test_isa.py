@@ -3,6 +3,7 @@ import importlib.util
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -264,3 +265,15 @@ def test_rows_agree_to_rounding(monkeypatch, isa, dtype):
     best, this = (trained(monkeypatch, name, dtype) for name in (_dispatch.usable()[0], isa))
     assert np.abs(best).max() > 1e-1 and np.isfinite(best).all()
     assert np.abs(this - best).max() <= 16 * np.finfo(dtype).eps * np.abs(best).max()
+
+
+def test_a_source_tree_that_is_not_built_says_so(tmp_path):
+    """Which anyone meets who installs from a clone and starts Python in it."""
+    package = Path(fastbp.__file__).parent
+    for path in package.rglob("*.py"):
+        copy = tmp_path / "fastbp" / path.relative_to(package)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+    done = subprocess.run([sys.executable, "-c", "import fastbp"], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)},
+                          capture_output=True, text=True)
+    assert "ImportError: fastbp's compiled modules are not in" in done.stderr.splitlines()[-1] and done.returncode == 1

@@ -38,7 +38,7 @@
 #endif
 
 /* The core computes with settings of its own, whatever the caller's are, and takes subnormal numbers for zero. Gradients fade
- * into these (a probability of 1e-40, the momentum of a dead unit), and each costs an Intel core some 150 cycles: without
+ * into these (a probability of 1e-40, the momentum of a dead unit), for which an Intel core leaves its fast path: without
  * this a fit of 8-128-32-1 by Adam took 3.9 times as long. A thread that leaves the core has its own settings back. */
 typedef unsigned long long arithmetic_t;
 static inline arithmetic_t use_arithmetic(arithmetic_t settings)
