@@ -91,6 +91,15 @@ def test_large_and_small_arguments(isa, dtype, name, raw, y, loss, draw):
 
 
 @core_of
+@pytest.mark.parametrize("margin", [1.0, 6.0, 20.0, 60.0])
+def test_the_loss_of_a_sample_that_is_all_but_certain_keeps_its_digits(isa, dtype, margin):
+    """log(1 + exp(-margin)), by a sum in double precision, and not by one of the dtype, which rounds to 1 from 17 on."""
+    core, raw = _dispatch.load_core(isa, dtype), np.array([[margin, 0]], dtype)
+    each, _, _ = losses(core, loss_spec("softmax_cross_entropy", 2, parameter=0.0), raw, np.zeros(1, np.int64))
+    assert each[0] == pytest.approx(math.log1p(math.exp(-margin)), rel=8 * UNITS[dtype], abs=2.0**-53)
+
+
+@core_of
 @pytest.mark.parametrize("e", [2.0**-40, 2.0**-10, 0.3, 0.999, 1.001, 3.0])
 def test_log_cosh_keeps_its_digits(isa, dtype, e):
     """Of small errors too, where |e| + log1p(exp(-2 |e|)) - log(2) has none left."""

@@ -204,7 +204,7 @@ cdef inline void exp_line(const real* raw, real m, real* e, Py_ssize_t panel, Py
 
 
 cdef inline void log_line(const double* s, real* logs) noexcept nogil:
-    """log(s) of a line, s >= 1: by s - 1, so that the small loss of a sample that is all but certain keeps its digits."""
+    """log(s) of a line, s >= 1: by s - 1, so that the small loss of a sample that is all but certain keeps what s has of it."""
     cdef Line rest
     cdef vec u
     cdef int r, v
